@@ -1,0 +1,1 @@
+"""From a phrase and recordings to a manifest of clips."""

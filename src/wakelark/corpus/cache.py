@@ -1,0 +1,56 @@
+"""The shared cache: synthesised speech, decoded recordings and their features, each stored once under its content's key.
+
+Layout below `cache_folder()`: `speech/<2 hex>/<key>.flac`, `recordings/<name>.npy|.json`, `features/<name>...`.
+Everything in it can be made again; deleting it costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+
+from wakelark.errors import SetupError
+
+
+def cache_folder() -> Path:
+    """The cache: `$WAKELARK_CACHE`, or `wakelark` in the user's cache folder."""
+    if chosen := os.environ.get("WAKELARK_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wakelark"
+
+
+def content_key(*parts: object) -> str:
+    """A 24-hex-digit key of JSON-serialisable values (bytes are hashed as they are); equal values give equal keys.
+
+    >>> content_key("a", 1) == content_key("a", 1) != content_key("a", 2)
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:24]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half of one.
+
+    Raises:
+        SetupError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name[-40:]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SetupError(
+            f"cannot write {path}: {error.strerror}; free some disk space or choose another folder"
+        ) from error
