@@ -1,0 +1,40 @@
+"""Shared fixtures: one thread, no user cache, the real recordings when they are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch or onnxruntime start their threads: two busy pools on two cores are slower than one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for this test alone."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("WAKELARK_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_recordings() -> Path:
+    """Folder of real people saying wake phrases; development data that lies beside the project."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip("the development recordings are not beside the project (../shared/data)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    import torch
+
+    torch.set_num_threads(1)
+    yield
