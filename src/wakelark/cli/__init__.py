@@ -1,1 +1,124 @@
+"""The command line: one file per verb; each parses, calls one function and prints.
 
+Verbs are imported only when they are called for, so that `wakelark --help` and the runtime verbs start fast and need
+nothing beyond the base install.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+# Spinning OpenMP threads make two busy cores slower than one; this must be set before torch or onnxruntime load.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+VERBS = {
+    "train": "From a phrase to models: synthesise, train, distil, measure, export.",
+    "fetch": "Bring the voices and the recordings without the phrase, once for all phrases.",
+    "say": "Hear how the phrase will be pronounced before training.",
+    "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
+    "detect": "Find the phrase in audio files.",
+    "score": "The raw scores of a model over an audio file.",
+    "listen": "Listen on the microphone.",
+    "doctor": "What this machine has, what is missing, what to do.",
+}
+"""Every verb with its one-line help; the module of the same name in this package holds the function of the same name."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run `wakelark`: the only place that turns errors into messages and exit codes."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    sys.exit(_run(words, debug=debug))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    import typer
+
+    from wakelark.errors import WakelarkError
+
+    command = typer.main.get_command(_app(words))
+    try:
+        result = command.main(args=words, prog_name="wakelark", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except WakelarkError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code, json_output="--json" in words)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130, json_output="--json" in words)
+    except BrokenPipeError:
+        # The reader (`| head`) went away: nothing more to say, and nothing may be said on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer_usage_error() as error:
+        return _fail(error.format_message(), 2, json_output="--json" in words)
+    except ModuleNotFoundError as error:
+        if debug or error.name is None or error.name.startswith("wakelark"):
+            raise
+        remedy = 'install the training part: pip install "wakelark[train]" (or -e ".[all]" in a clone)'
+        return _fail(f"this needs the package {error.name}, which is not installed; {remedy}", 5)
+    except Exception as error:  # noqa: BLE001  (outermost door: a bug is reported as one line, --debug shows it all)
+        if debug:
+            raise
+        return _fail(f"a bug in wakelark: {type(error).__name__}: {error} (run again with --debug and report it)", 1)
+
+
+def typer_usage_error() -> type[Exception]:
+    """The exception of wrong command-line words; typer ships its own copy of click in newer versions."""
+    import typer
+
+    return next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _fail(message: str, code: int, *, json_output: bool = False) -> int:
+    import json
+
+    if json_output:
+        print(json.dumps({"error": message, "exit_code": code}))
+    print(f"wakelark: {message}", file=sys.stderr)
+    return code
+
+
+def _app(words: list[str]):  # noqa: ANN202
+    """The typer application. Only the module of the verb asked for is imported; the others are named by their help."""
+    import typer
+
+    from wakelark import __version__
+
+    app = typer.Typer(
+        add_completion=True, no_args_is_help=True, help="Custom wake words: a phrase in, detectors out.",
+        pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def print_version(value: bool) -> None:
+        if value:
+            print(__version__)
+            raise typer.Exit
+
+    @app.callback()
+    def _options(
+        version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print the version."),
+    ) -> None:
+        """Options before the verb; `--debug` anywhere shows tracebacks."""
+
+    asked = next((word for word in words if word in VERBS), None)
+    for verb, summary in VERBS.items():
+        if verb == asked:
+            function = vars(importlib.import_module(f"wakelark.cli.{verb}"))[verb]
+        else:
+            function = _placeholder(verb)
+        app.command(verb, help=None if verb == asked else summary)(function)
+    return app
+
+
+def _placeholder(verb: str):  # noqa: ANN202
+    def unused() -> None:
+        raise AssertionError(f"{verb} was called without being asked for")
+
+    return unused
