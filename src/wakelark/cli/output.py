@@ -1,0 +1,123 @@
+"""What every verb prints: one result on stdout, as text or as one JSON object, and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Progress = Callable[[int, int, str], None]
+"""`progress(done, total, what)`: called by long work; `total` 0 means that nobody knows how much there is."""
+
+_LINE_EVERY_S = 10.0
+
+
+def emit(data: dict[str, object], *, json_output: bool, text: RenderableType | str) -> None:
+    """Print a verb's result to stdout: `data` as one line of JSON, or `text` (a string or a rich renderable) for people.
+
+    The JSON is plain ASCII, so that it survives any locale. Strings are printed as they are, without rich's markup,
+    because they hold file names.
+    """
+    if json_output:
+        print(json.dumps(data, allow_nan=False))
+    elif isinstance(text, str):
+        print(text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8"))
+    else:
+        _console(sys.stdout).print(text)
+    sys.stdout.flush()
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """One line for people on stderr: a warning or a remark beside the result."""
+    if not quiet:
+        encoding = sys.stderr.encoding or "utf-8"
+        print(message.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
+    """A `progress(done, total, what)` for long work, shown on stderr.
+
+    On a terminal each `what` becomes a bar with the time left; elsewhere (a pipe, a log, `TERM=dumb`) it becomes a plain line when
+    it starts, when it ends and every ten seconds between. `NO_COLOR` is respected. `quiet` shows nothing.
+
+    Example:
+        ```python
+        with progress_bar() as progress:
+            train(config, progress=progress)
+        ```
+    """
+    if quiet:
+        yield lambda done, total, what: None
+    elif sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
+        with _terminal_bars() as progress:
+            yield progress
+    else:
+        yield _plain_lines(sys.stderr)
+
+
+def _console(file: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=file, soft_wrap=not file.isatty(), highlight=False, emoji=False)
+
+
+@contextmanager
+def _terminal_bars() -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=_console(sys.stderr), refresh_per_second=4) as bars:
+        tasks = {}
+
+        def progress(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total or None)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield progress
+
+
+def _plain_lines(file: TextIO) -> Progress:
+    started: dict[str, float] = {}
+    printed: dict[str, float] = {}
+
+    def progress(done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        finished = total > 0 and done >= total
+        first = started.setdefault(what, now)
+        if what in printed and now - printed[what] < _LINE_EVERY_S and not finished:
+            return
+        if finished and printed.get(what) == float("inf"):
+            return
+        printed[what] = float("inf") if finished else now
+        left = f", {_duration(max(0.0, (now - first) * (total - done) / done))} left" if 0 < done < total else ""
+        amount = f"{done}/{total}" if total else str(done)
+        print(f"{what}: {amount}{left}", file=file, flush=True)
+
+    return progress
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people read them.
+
+    >>> _duration(75.2), _duration(4.0)
+    ('1 min 15 s', '4 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
