@@ -1,1 +1,1 @@
-
+"""The main job: each stage one file, tied together in `train.py`."""

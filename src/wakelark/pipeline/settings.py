@@ -1,0 +1,88 @@
+"""From what the user typed to a folder and a complete configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wakelark.config import Config
+from wakelark.config_file import load_config
+from wakelark.errors import ConfigError
+from wakelark.pipeline.run_folder import RunFolder, slug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The words of `wakelark train`, checked for shape only."""
+
+    phrase: str
+    config: Path | None
+    overrides: list[str]
+    pronunciations: list[str]
+    language: str | None
+    positives: Path | None
+    negatives: Path | None
+    out: Path | None
+    preset: str | None
+    device: str
+    resume: bool
+
+
+def settle(request: Request) -> tuple[RunFolder, Config]:
+    """The run's folder and configuration; on `--resume` both come from the folder.
+
+    Raises:
+        ConfigError: no phrase, an impossible value, or options that contradict a run that is being resumed.
+    """
+    if request.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {request.device}: use auto, cpu or cuda")
+    phrase = request.phrase.strip()
+    if not phrase and request.out is None and request.config is None:
+        raise ConfigError('which phrase? For instance: wakelark train "hey computer"')
+    if request.resume:
+        return _resumed(request, phrase)
+    settings = load_config(request.config, overrides=_overrides(request), preset=request.preset)
+    if phrase:
+        settings.phrase = phrase
+    if not settings.phrase.strip():
+        raise ConfigError('the phrase is empty; name it: wakelark train "hey computer"')
+    for folder, option in ((settings.positives, "--positives"), (settings.negatives, "--negatives")):
+        if folder is not None and not Path(folder).is_dir():
+            raise ConfigError(f"{option} {folder}: no such folder")
+    return RunFolder(request.out or Path("runs") / slug(settings.phrase)), settings
+
+
+def _overrides(request: Request) -> list[str]:
+    import json
+
+    named = {
+        "language": request.language,
+        "positives": str(request.positives.resolve()) if request.positives else None,
+        "negatives": str(request.negatives.resolve()) if request.negatives else None,
+        "pronunciations": request.pronunciations or None,
+    }
+    return [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None] + request.overrides
+
+
+def _resumed(request: Request, phrase: str) -> tuple[RunFolder, Config]:
+    folder = RunFolder(request.out or Path("runs") / slug(phrase))
+    if not folder.config.is_file():
+        raise ConfigError(f"nothing to resume in {folder.root}: no config.yaml there; start without --resume")
+    settings = load_config(folder.config, overrides=[], preset=None)
+    if phrase and phrase != settings.phrase:
+        raise ConfigError(f"{folder.root} is a run for {settings.phrase!r}, not {phrase!r}; choose another --out")
+    changed = [
+        name
+        for name, value in (
+            ("--config", request.config), ("--preset", request.preset), ("--language", request.language),
+            ("--set", request.overrides), ("--pronunciation", request.pronunciations),
+            ("--positives", request.positives), ("--negatives", request.negatives),
+        )
+        if value
+    ]  # fmt: skip
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)} cannot change a run that is resumed: {folder.config} holds its settings. "
+            "Leave them out, or start a new run with --out"
+        )
+    return folder, settings
