@@ -1,0 +1,141 @@
+"""The plain trainer: weights, counts, and the signature nobody can miss."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wakelark.errors import ConfigError, DataError
+from wakelark.training.trainer import Trainer
+
+# Cross entropies ln 2, -ln 0.25 = ln 4, -ln 0.75 = ln(4/3)
+OUTPUTS = torch.tensor([0.0, math.log(3.0), math.log(3.0)])
+TARGETS = torch.tensor([0, 0, 1])
+LOSSES = (math.log(2), math.log(4), math.log(4 / 3))
+
+
+def plain(hard_negative_weight: float = 1.5, all_steps_weight: float = 0.0) -> Trainer:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return Trainer(
+        model=model, optimizer=optimizer, hard_negative_weight=hard_negative_weight, all_steps_weight=all_steps_weight
+    )
+
+
+def test_only_flagged_negatives_weigh_more() -> None:
+    trainer = plain(hard_negative_weight=3.0)
+    loss = trainer.compute_loss(OUTPUTS, TARGETS, is_hard_negative=torch.tensor([0, 1, 1]))
+    assert float(loss) == pytest.approx((LOSSES[0] + 3 * LOSSES[1] + LOSSES[2]) / 3)
+    assert trainer.counters.flagged_positives == 1
+    assert trainer.counters.weighted_examples == 1
+    assert trainer.counters.examples == 3
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 1.5, 7.0])
+def test_no_flags_and_all_zeros_give_the_same_bits(weight: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    trainer = plain(weight)
+    for outputs in (torch.randn(161, generator=generator) * 5, torch.randn(161, 1, generator=generator)):
+        targets = (torch.rand(161, generator=generator) < 0.3).float()
+        without = trainer.compute_loss(outputs, targets)
+        for flags in (torch.zeros(161), torch.zeros(161, dtype=torch.bool), torch.zeros(161, dtype=torch.int64)):
+            assert torch.equal(without, trainer.compute_loss(outputs, targets, is_hard_negative=flags))
+
+
+def test_weight_one_switches_the_weighting_off_to_the_bit() -> None:
+    trainer = plain(1.0)
+    flagged = trainer.compute_loss(OUTPUTS, TARGETS, is_hard_negative=torch.ones(3))
+    assert torch.equal(flagged, trainer.compute_loss(OUTPUTS, TARGETS))
+
+
+def test_class_zero_is_the_negative_one() -> None:
+    outputs = torch.zeros(3, 4)
+    loss = plain(5.0).compute_loss(outputs, torch.tensor([0, 1, 3]), is_hard_negative=torch.ones(3, dtype=torch.bool))
+    assert float(loss) == pytest.approx((5 + 1 + 1) * math.log(4) / 3)
+
+
+def test_step_penalty_by_hand_and_weighted() -> None:
+    steps = torch.tensor([[0.0, 0.0], [0.0, math.log(3.0)], [8.0, 8.0]])
+    trainer = plain(hard_negative_weight=2.0, all_steps_weight=0.2)
+    penalty = trainer.step_penalty(steps, TARGETS, None, torch.tensor([1, 0, 1]), None)
+    expected = 0.2 * (2 * math.log(2) + (math.log(2) + math.log(4)) / 2) / 3
+    assert float(penalty) == pytest.approx(expected)
+    assert float(plain().step_penalty(steps, TARGETS, None, None, None)) == 0.0
+
+
+def test_flags_of_another_shape_are_refused() -> None:
+    with pytest.raises(DataError, match="is_hard_negative"):
+        plain().compute_loss(OUTPUTS, TARGETS, is_hard_negative=torch.zeros(3, 1))
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
+def test_impossible_weights_are_refused(weight: float) -> None:
+    with pytest.raises(ConfigError, match=r"loss\.hard_negative_weight"):
+        plain(weight)
+    with pytest.raises(ConfigError, match=r"loss\.all_steps_weight"):
+        plain(all_steps_weight=weight)
+
+
+def _forgets(self, outputs, targets, inputs=None, processed_inputs=None):  # noqa: ANN
+    return outputs.sum()
+
+
+def _swallows(self, *args, **kwargs):  # noqa: ANN
+    return torch.zeros(())
+
+
+def _requires(self, outputs, targets, inputs, processed_inputs, is_hard_negative):  # noqa: ANN
+    return outputs.sum()
+
+
+def _reorders(self, outputs, targets, processed_inputs=None, inputs=None, is_hard_negative=None):  # noqa: ANN
+    return outputs.sum()
+
+
+def _adds(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None, extra=None):  # noqa: ANN
+    return outputs.sum()
+
+
+@functools.wraps(Trainer.compute_loss)
+def _hides(*args, **kwargs):  # noqa: ANN
+    return Trainer.compute_loss(*args, **kwargs)
+
+
+@pytest.mark.parametrize("method", [_forgets, _swallows, _requires, _reorders, _adds, _hides, staticmethod(_forgets)])
+def test_a_class_with_another_signature_cannot_be_made(method: Callable[..., Tensor]) -> None:
+    with pytest.raises(TypeError, match="Issue #7"):
+        type("Careless", (Trainer,), {"compute_loss": method})
+
+
+def test_a_mixin_counts() -> None:
+    class Mixin:
+        compute_loss = _forgets
+
+    with pytest.raises(TypeError, match=r"Careless\.compute_loss, defined in .*Mixin.* \(missing: is_hard_negative\)"):
+        type("Careless", (Mixin, Trainer), {})
+
+
+def test_a_method_replaced_after_the_class_was_made_is_found_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(Trainer):
+        pass
+
+    monkeypatch.setattr(Later, "compute_loss", _forgets)
+    with pytest.raises(TypeError, match="is_hard_negative"):
+        Later(model=nn.Linear(1, 1), optimizer=torch.optim.SGD([torch.zeros(1)], lr=1), hard_negative_weight=1.0,
+              all_steps_weight=0.0)  # fmt: skip
+
+
+def test_the_same_signature_is_welcome() -> None:
+    class Careful(Trainer):
+        def compute_loss(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None):  # noqa: ANN
+            return 2 * super().compute_loss(outputs, targets, inputs, processed_inputs, is_hard_negative)
+
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1)
+    trainer = Careful(model=model, optimizer=optimizer, hard_negative_weight=1.0, all_steps_weight=0.0)
+    assert float(trainer.compute_loss(OUTPUTS, TARGETS)) == pytest.approx(2 * sum(LOSSES) / 3)
