@@ -18,7 +18,6 @@ SIZE_LIMIT_MB = 250
 TRAINING_ONLY = [
     "torch",
     "onnx",
-    "pydantic",
     "yaml",
     "safetensors",
     "filelock",
@@ -29,14 +28,16 @@ TRAINING_ONLY = [
     "sounddevice",
     "tensorboard",
 ]
-"""Import names of what the extras bring; espeakng_loader and piper are GPL."""
+"""Import names of what only the extras bring; espeakng_loader and piper are GPL."""
+REFUSED = [*TRAINING_ONLY, "pydantic"]
+"""Newer versions of typer bring pydantic along; running a model must not come to need it."""
 
 REFUSER = f"""
 import sys
 
 class Refuser:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {TRAINING_ONLY!r}:
+        if name.partition(".")[0] in {REFUSED!r}:
             raise ModuleNotFoundError(f"{{name}} is not part of the base install", name=name)
 
 sys.meta_path.insert(0, Refuser())
