@@ -1,9 +1,9 @@
 """The tiny model's front end, defined: 40 log-mel bands every 10 ms, in numpy, for whole clips and for streams.
 
 A value is `(ln(mean band power + 1e-6) + 8) / 5`. The floor of 1e-6 is the power of white noise at -82 dB of full
-scale, 20 dB above what rounding to 16 bits adds. So digital silence (-1.163) and rounding noise (-1.161) look alike, and a
-synthetic clip cannot be told from a recording by the silence around it. Nothing is normalised over a clip: a stream and
-a clip give the same numbers. Speech lies between -1 and 3.
+scale, 20 dB above what rounding to 16 bits adds. So digital silence (-1.163) and rounding noise (-1.161) look alike,
+and a synthetic clip cannot be told from a recording by the silence around it. Nothing is normalised over a clip: a
+stream and a clip give the same numbers. Speech lies between -1 and 3.
 """
 
 from __future__ import annotations
