@@ -1,0 +1,168 @@
+"""Loads a model file and runs it: ONNX Runtime on one thread, state in and state out.
+
+A file is only ever given to ONNX Runtime as bytes: loaded by path it would follow references to other files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: ignore[reportAttributeAccessIssue]
+
+from wakelark.audio import Float32Array
+from wakelark.errors import ModelError
+from wakelark.model_card import ModelCard
+
+MAX_MODEL_BYTES = 256 * 2**20
+
+# ONNX Runtime's exceptions have no common base of their own.
+_ORT_ERRORS = (
+    _ort.EPFail,
+    _ort.Fail,
+    _ort.InvalidArgument,
+    _ort.InvalidGraph,
+    _ort.InvalidProtobuf,
+    _ort.NoSuchFile,
+    _ort.NotFound,
+    _ort.NotImplemented,
+    _ort.RuntimeException,
+    RuntimeError,
+)
+_INPUTS = {"audio", "state"}
+_OUTPUTS = {"scores", "new_state"}
+
+
+class Backend:
+    """A loaded model: a card and a function from audio and state to scores and state. It keeps no state itself.
+
+    Args:
+        data: the ONNX file.
+        name: what messages call it, usually its path.
+
+    Raises:
+        ModelError: the data is no model, refers to other files, or does not keep the contract of wakelark models.
+    """
+
+    def __init__(self, data: bytes, *, name: str) -> None:
+        self.name = name
+        _refuse_foreign(data, name)
+        self._session = _session(data, name)
+        self.card = _card(self._session, name)
+        self._state_size = _check_contract(self._session, name)
+        self._check_one_step()
+
+    def zero_state(self) -> Float32Array:
+        """The state before any audio. Shape: `[1, S]`"""
+        return np.zeros((1, self._state_size), np.float32)
+
+    def run(self, audio: Float32Array, state: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Scores of whole steps of audio, and the state after them.
+
+        Shape: `[n], [1, S] -> [n / step_samples], [1, S]`, n a multiple of `card.step_samples`
+
+        Raises:
+            ModelError: ONNX Runtime cannot run the model, or a score or state is not finite.
+        """
+        try:
+            scores, new_state = self._session.run(["scores", "new_state"], {"audio": audio[None], "state": state})
+        except _ORT_ERRORS as error:
+            raise ModelError(f"{self.name} cannot run: {_first_line(error)}; export it again") from error
+        score_array, state_array = np.asarray(scores, np.float32), np.asarray(new_state, np.float32)
+        if not (np.isfinite(score_array).all() and np.isfinite(state_array).all()):
+            raise ModelError(
+                f"{self.name} gave a score that is not a finite number: the file is broken; export it again"
+            )
+        return score_array.reshape(-1), state_array
+
+    def _check_one_step(self) -> None:
+        scores, state = self.run(np.zeros(2 * self.card.step_samples, np.float32), self.zero_state())
+        if scores.shape != (2,) or state.shape != (1, self._state_size):
+            raise ModelError(
+                f"{self.name}: two steps of audio gave {scores.size} scores and a state of shape "
+                f"{state.shape}, not 2 and (1, {self._state_size}); export it again"
+            )
+
+
+def read_model(path: str | Path) -> Backend:
+    """Read and load a model file.
+
+    Raises:
+        ModelError: no such file, unreadable, too large, or no wakelark model.
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise ModelError(f"{file} is a folder; name the model file in it, for instance {file / 'model.onnx'}")
+        if (size := file.stat().st_size) > MAX_MODEL_BYTES:
+            raise ModelError(f"{file} has {size / 2**20:.0f} MiB, a model at most {MAX_MODEL_BYTES // 2**20}")
+        data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"no model file {file}: check the path, or make one with `wakelark train`") from error
+    except OSError as error:
+        raise ModelError(f"cannot read {file}: {error.strerror}") from error
+    return Backend(data, name=str(file))
+
+
+def _refuse_foreign(data: bytes, name: str) -> None:
+    """Name the well-known formats that people try instead of ONNX."""
+    kinds = {
+        "a pickle or a torch checkpoint, which can run any code when loaded": (
+            data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or data[:4] == b"PK\x03\x04"
+        ),
+        "a TFLite model, for microcontrollers and openWakeWord": data[4:8] == b"TFL3",
+        "an audio file": data[:4] in (b"RIFF", b"fLaC", b"OggS") or data[:3] == b"ID3",
+        "a text file": data[:1] in (b"{", b"<", b"#"),
+        "empty": not data,
+    }
+    for kind, found in kinds.items():
+        if found:
+            raise ModelError(f"{name} is {kind}; give the model.onnx or model_tiny.onnx of a `wakelark train` run")
+
+
+def _session(data: bytes, name: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what matters comes as an exception
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except _ORT_ERRORS as error:
+        reason = _first_line(error)
+        if "external" in reason.lower():
+            raise ModelError(
+                f"{name} keeps its weights in other files, which is refused; a wakelark model is one file ({reason})"
+            ) from error
+        raise ModelError(f"{name} is not a usable ONNX model: {reason}") from error
+
+
+def _card(session: onnxruntime.InferenceSession, name: str) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get("wakelark")
+    if text is None:
+        raise ModelError(
+            f"{name} is an ONNX model without a wakelark card (metadata key 'wakelark'), so its phrase, threshold and "
+            "step are unknown; give a model that `wakelark train` or `wakelark export` wrote"
+        )
+    return ModelCard.from_json(text)
+
+
+def _check_contract(session: onnxruntime.InferenceSession, name: str) -> int:
+    """The size of the state; the contract is in docs/pipeline.md, "The model file"."""
+    inputs = {part.name: part for part in session.get_inputs()}
+    outputs = {part.name for part in session.get_outputs()}
+    if set(inputs) != _INPUTS or not outputs >= _OUTPUTS:
+        raise ModelError(
+            f"{name} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; a wakelark model takes audio and state "
+            "and gives scores and new_state"
+        )
+    shape = inputs["state"].shape
+    floats = all(part.type == "tensor(float)" for part in inputs.values())
+    if not floats or len(shape) != 2 or shape[0] != 1 or not isinstance(shape[1], int) or not 0 < shape[1] < 2**24:
+        raise ModelError(f"{name}: the state must be float32 of shape [1, S] with a fixed S, not {shape}")
+    return shape[1]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return text[0].split(" : ")[-1][:300]
