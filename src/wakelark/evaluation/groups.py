@@ -1,0 +1,171 @@
+"""Scored clips and scored streams, and what they add up to: as a whole, by voice engine and kind, by recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from wakelark.evaluation.events import Events
+from wakelark.evaluation.intervals import (
+    Interval,
+    bootstrap_by_group,
+    bootstrap_ratio,
+    poisson_interval,
+    wilson_interval,
+)
+from wakelark.evaluation.operating_point import DetCurve
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredClip:
+    """One positive (or near miss) after scoring.
+
+    Attributes:
+        file: its name, as shown.
+        score: the highest smoothed score in its hit window.
+        speaker: who speaks; "" when not labelled.
+        engine: "kokoro", "piper", ..., or "recording".
+        kind: a kind of `corpus.clip`, such as "alone" or "near_miss".
+        text: what is said, "" when unknown.
+    """
+
+    file: str
+    score: float
+    speaker: str = ""
+    engine: str = "recording"
+    kind: str = "own_positive"
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredStream:
+    """One long recording without the phrase, after scoring.
+
+    Attributes:
+        name: of the recording, for instance its package.
+        kind: "speech", "music", "noise", ...
+        seconds: its length.
+        events: its false alarms at every threshold.
+        synthetic: made by a synthesis engine; its rates are labelled so.
+        parts: (start in seconds, file name) of each file in it, in the order of time; may be empty.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    events: Events
+    synthetic: bool = False
+    parts: Sequence[tuple[float, str]] = field(default_factory=tuple)
+
+    def locate(self, time_s: float) -> tuple[str, float]:
+        """The file that plays at `time_s`, and the time within it."""
+        if not self.parts:
+            return self.name, time_s
+        starts = [start_s for start_s, _ in self.parts]
+        # An event is known at the end of its step: exactly at a border it belongs to what was just heard.
+        index = max(0, int(np.searchsorted(starts, time_s, side="left")) - 1)
+        return self.parts[index][1], time_s - starts[index]
+
+
+def det_curve(clips: Iterable[ScoredClip], streams: Iterable[ScoredStream], *, floor: float = 0.0) -> DetCurve:
+    """The curve of all clips against all streams.
+
+    Raises:
+        DataError: the streams hold no audio.
+    """
+    heard = list(streams)
+    events = np.concatenate([np.zeros(0), *(stream.events.scores for stream in heard)])
+    return DetCurve([clip.score for clip in clips], events, hours=total_hours(heard), floor=floor)
+
+
+def total_hours(streams: Iterable[ScoredStream]) -> float:
+    """Hours of audio in all streams."""
+    return sum(stream.seconds for stream in streams) / 3600
+
+
+def miss_groups(
+    clips: Iterable[ScoredClip], by: Callable[[ScoredClip], str], *, threshold: float
+) -> list[dict[str, object]]:
+    """One row per group, sorted by name: `name, positives, missed, miss_rate, miss_rate_ci`."""
+    rows: list[dict[str, object]] = []
+    for name, members in _grouped(clips, by):
+        missed = sum(clip.score < threshold for clip in members)
+        interval = wilson_interval(missed, len(members))
+        rows.append(
+            {
+                "name": name,
+                "positives": len(members),
+                "missed": missed,
+                "miss_rate": missed / len(members),
+                "miss_rate_ci": list(interval),
+            }
+        )
+    return rows
+
+
+def alarm_groups(
+    streams: Iterable[ScoredStream], by: Callable[[ScoredStream], str], *, threshold: float
+) -> list[dict[str, object]]:
+    """One row per group, sorted by name: `name, kind, hours, false_alarms, fa_per_hour, fa_per_hour_ci, synthetic`."""
+    rows: list[dict[str, object]] = []
+    for name, members in _grouped(streams, by):
+        alarms = sum(len(stream.events.above(threshold)) for stream in members)
+        hours = total_hours(members)
+        if hours <= 0:
+            continue
+        rows.append(
+            {
+                "name": name,
+                "kind": ", ".join(sorted({stream.kind for stream in members})),
+                "hours": hours,
+                "false_alarms": alarms,
+                "fa_per_hour": alarms / hours,
+                "fa_per_hour_ci": list(poisson_interval(alarms, hours)),
+                "synthetic": all(stream.synthetic for stream in members),
+            }
+        )
+    return rows
+
+
+def miss_bootstrap(
+    clips: Sequence[ScoredClip], *, threshold: float, rng: np.random.Generator
+) -> tuple[Interval, str] | None:
+    """Bootstrap interval of the miss rate and what was drawn: "speaker" when every clip names one, else "clip".
+
+    None without clips.
+    """
+    if not clips:
+        return None
+    labelled = all(clip.speaker for clip in clips)
+    names = [clip.speaker if labelled else str(number) for number, clip in enumerate(clips)]
+    missed = np.array([clip.score < threshold for clip in clips])
+    return bootstrap_by_group(missed, names, rng=rng), ("speaker" if labelled else "clip")
+
+
+def alarm_bootstrap(streams: Sequence[ScoredStream], *, threshold: float, rng: np.random.Generator) -> Interval:
+    """Bootstrap interval of the false alarms per hour over ten-minute blocks: alarms come in clusters.
+
+    Raises:
+        ValueError: there is no audio.
+    """
+    block_s = 600.0
+    counts: list[int] = []
+    hours: list[float] = []
+    for stream in streams:
+        times_s = stream.events.above(threshold).times_s
+        for start_s in np.arange(0.0, stream.seconds, block_s):
+            counts.append(int(np.sum((times_s > start_s) & (times_s <= start_s + block_s))))
+            hours.append(min(block_s, stream.seconds - start_s) / 3600)
+    return bootstrap_ratio(counts, hours, rng=rng)
+
+
+def _grouped(items: Iterable[Item], by: Callable[[Item], str]) -> list[tuple[str, list[Item]]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(by(item), []).append(item)
+    return sorted(groups.items())
