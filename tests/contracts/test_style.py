@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+
+from wakelark.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "wakelark"
@@ -101,3 +104,31 @@ def test_tests_use_the_real_classes(path: Path) -> None:
     names = {alias.name for node in walk(path) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in walk(path) if isinstance(node, ast.ImportFrom)}
     assert not {name for name in names if name.startswith(("unittest.mock", "mock", "pytest_mock"))}
+
+
+def setting_names(section: BaseModel) -> set[str]:
+    """The last words of all keys of the configuration."""
+    names: set[str] = set()
+    for name, value in section:
+        names |= setting_names(value) if isinstance(value, BaseModel) else {name}
+    return names
+
+
+def defaults(function: Function) -> dict[str, str]:
+    """The parameters of a function that have a default, with it."""
+    positional = [*function.args.posonlyargs, *function.args.args]
+    first = len(positional) - len(function.args.defaults)
+    pairs = [*zip(positional[first:], function.args.defaults, strict=True)]
+    pairs += [(a, d) for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if d is not None]
+    return {argument.arg: ast.unparse(default) for argument, default in pairs}
+
+
+def test_a_setting_has_its_only_default_in_the_configuration(source: Path) -> None:
+    """The command line's None means: as configured. Everything else must be given a setting's value."""
+    settings = setting_names(Config())
+    found = {
+        (f.name, name): value for f in functions(source) for name, value in defaults(f).items() if name in settings
+    }
+    if source.parent == PACKAGE / "cli":
+        found = {key: value for key, value in found.items() if value not in ("None", "''")}
+    assert found == {}
