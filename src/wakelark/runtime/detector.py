@@ -94,6 +94,11 @@ class Detector:
         """The phrase it listens for."""
         return self.card.phrase
 
+    @property
+    def seconds(self) -> float:
+        """Audio scored since it was loaded or reset, counted in whole steps."""
+        return self._steps * self.card.step_samples / SAMPLE_RATE
+
     def reset(self) -> None:
         """Forget all audio: as just loaded."""
         self._state = self._primed_state
@@ -164,7 +169,7 @@ class Detector:
         self._quiet_steps = 0
         if not fires:
             return None
-        return Detection(self._steps * self.card.step_samples / SAMPLE_RATE, self.last_score, self.card.phrase)
+        return Detection(self.seconds, self.last_score, self.card.phrase)
 
     def _warm_up(self) -> Float32Array:
         """The state after the silence that the card asks for."""
