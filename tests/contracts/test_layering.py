@@ -26,10 +26,10 @@ ORDER = [
     "pipeline",
     "cli",
 ]
-COMMON = {"errors", "audio", "config", "config_file", "model_card"}
+COMMON = {"errors", "audio", "audio_header", "config", "config_file", "model_card"}
 """Importable from everywhere; these import only one another."""
 
-RUNTIME_SEES = {"runtime", "audio", "errors", "model_card"}
+RUNTIME_SEES = {"runtime", "audio", "audio_header", "errors", "model_card"}
 LIGHT_PARTS = RUNTIME_SEES
 """Parts that must work on the base install."""
 LIGHT_PACKAGES = {"numpy", "onnxruntime", "soundfile", "soxr"}
