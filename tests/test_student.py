@@ -1,0 +1,97 @@
+"""The student: its size, its reach in time, and that a stream gives what a clip gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wakelark.config import Config
+from wakelark.errors import ConfigError
+from wakelark.models.build import STUDENTS, build_student
+from wakelark.models.student import Student
+
+
+def default_student() -> Student:
+    defaults = Config().student
+    return build_student(
+        architecture=defaults.architecture,
+        channels=defaults.channels,
+        kernels=defaults.kernels,
+        dropout=defaults.dropout,
+    )
+
+
+def settled(student: Student) -> Student:
+    """Batch norms with statistics of their own, then evaluation mode."""
+    student.train()
+    for seed in range(3):
+        student(torch.randn(4, 40, 230, generator=torch.Generator().manual_seed(seed)) * 2 - 1)
+    return student.eval()
+
+
+def test_default_size_and_reach() -> None:
+    student = default_student()
+    assert 15_000 <= sum(p.numel() for p in student.parameters()) <= 45_000
+    assert 0.76 <= student.receptive_field_samples / 16_000 <= 1.9
+    assert student(torch.zeros(2, 40, 198)).shape[1] >= 3, "a view of two seconds gives some steps to pool over"
+
+
+def test_reach_in_time() -> None:
+    student = build_student(architecture="ds_tcn", channels=8, kernels=(5, 7, 9, 13, 17), dropout=0.0)
+    # 5 + 4 * (4 + 6 + 8 + 12 + 16) frames; (189 - 1) * 160 + 400 samples
+    assert student.receptive_field_frames == 189
+    assert student.receptive_field_samples == 30_480
+    assert student.step_samples == 640
+    assert student(torch.zeros(2, 40, 189)).shape == (2, 1)
+    assert student(torch.zeros(2, 40, 198)).shape == (2, 3)
+
+
+def test_logits_depend_on_the_receptive_field_and_on_nothing_else() -> None:
+    student = settled(build_student(architecture="ds_tcn", channels=12, kernels=(3, 5), dropout=0.2))
+    frames = torch.randn(1, 40, student.receptive_field_frames + 4 * 3, requires_grad=True)
+    student(frames)[0, 1].backward()
+    assert frames.grad is not None
+    touched = frames.grad.abs().sum((0, 1)).nonzero().flatten().tolist()
+    assert min(touched) >= 4
+    assert max(touched) == 4 + student.receptive_field_frames - 1
+
+
+@pytest.mark.parametrize("split", [[4] * 60, [240], [4, 16, 100, 120], [8, 8, 224]])
+def test_a_stream_gives_what_a_clip_gives(split: list[int]) -> None:
+    student = settled(default_student())
+    frames = torch.randn(3, 40, 240)
+    with torch.inference_mode():
+        state, parts = torch.zeros(3, student.state_size), []
+        for piece in frames.split(split, dim=2):
+            logits, state = student.stream(piece, state)
+            parts.append(logits)
+        # The state stands for one frame before the first, so step s of the stream starts at frame 4 s - 1.
+        whole = student(frames[:, :, 3:])
+        streamed = torch.cat(parts, 1)
+    assert streamed.shape == (3, 60)
+    torch.testing.assert_close(streamed[:, -whole.shape[1] :], whole, atol=1e-5, rtol=1e-5)
+
+
+def test_dropout_and_batch_norm_rest_in_evaluation() -> None:
+    student = settled(default_student())
+    frames = torch.randn(2, 40, 198)
+    torch.testing.assert_close(student(frames), student(frames))
+    torch.testing.assert_close(student(frames)[:1], student(frames[:1]))
+
+
+def test_every_parameter_learns() -> None:
+    student = default_student().train()
+    student(torch.randn(8, 40, 198)).square().sum().backward()
+    assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in student.parameters())
+
+
+def test_trunk_feeds_the_head() -> None:
+    student = settled(default_student())
+    frames = torch.randn(2, 40, 198)
+    torch.testing.assert_close(student.head(student.trunk(frames)).squeeze(1), student(frames))
+
+
+def test_the_registry_is_a_literal_dict_and_refuses_the_unknown() -> None:
+    assert {"ds_tcn": Student} == STUDENTS
+    with pytest.raises(ConfigError, match="'resnet' is unknown; choose one of: ds_tcn"):
+        build_student(architecture="resnet", channels=8, kernels=(3,), dropout=0.0)
