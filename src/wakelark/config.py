@@ -133,8 +133,9 @@ class MiningConfig(Section):
     events_per_round: int = Field(400, ge=1)
     share_per_source: float = Field(0.35, gt=0, le=1)
     """At most this share of a round's events comes from one source."""
-    quarantine_probability: float = Field(0.95, gt=0, le=1)
-    """Events the teacher believes this strongly may really hold the phrase: listed for the user, not trained on."""
+    score_min: float = Field(0.005, gt=0, lt=1)
+    """Quieter events teach nothing."""
+    views_per_event: int = Field(3, ge=1)
 
 
 class EvaluationConfig(Section):

@@ -138,5 +138,4 @@ def _compute_segment(plan: _Plan, start: int) -> None:
         first = start * 8
         last = plan.frames if stop == plan.steps else stop * 8
         piece = to_float(audio[first * HOP_SAMPLES : (last - 1) * HOP_SAMPLES + LOGMEL_SAMPLES])
-        frames = LogMel()(torch.from_numpy(piece)[None])[0].numpy()
-    logmel[first:last] = frames if frames.shape[0] == last - first else frames.T
+        logmel[first:last] = LogMel()(torch.from_numpy(piece)[None])[0].T.numpy()

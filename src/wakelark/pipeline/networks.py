@@ -1,0 +1,92 @@
+"""Both networks behind one face: features in, one logit per step out, and when each step ends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE
+from wakelark.models.heads import HeadEnsemble
+from wakelark.models.student import Student
+from wakelark.training.stream_features import EMBEDDING_SAMPLES, EMBEDDING_STEP, LOGMEL_SAMPLES
+
+_BLOCK = 20_000  # feature frames scored at a time: bounds the memory of long streams
+
+
+class Features(Protocol):
+    """What a clip or a stream offers: log-mel `[T, 40]` and embeddings `[E, 96]`, float16."""
+
+    @property
+    def logmel(self) -> NDArray[np.float16]: ...
+
+    @property
+    def embeddings(self) -> NDArray[np.float16]: ...
+
+
+class Network(ABC):
+    """A detector offline.
+
+    Attributes:
+        step_s: time between two scores.
+        first_s: end of the first score's step, from the start of the audio.
+    """
+
+    step_s: float
+    first_s: float
+
+    @abstractmethod
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        """One logit per step, `[S]`."""
+
+    def scores(self, features: Features) -> NDArray[np.float64]:
+        """One probability per step, `[S]`."""
+        return 1.0 / (1.0 + np.exp(-self.logits(features).astype(np.float64)))
+
+
+class AccurateNetwork(Network):
+    """The calibrated heads on the frozen embedding."""
+
+    def __init__(self, heads: HeadEnsemble) -> None:
+        self.heads = heads.eval()
+        self.context = heads.context_steps
+        self.step_s = EMBEDDING_STEP / SAMPLE_RATE
+        self.first_s = (EMBEDDING_SAMPLES + (self.context - 1) * EMBEDDING_STEP) / SAMPLE_RATE
+
+    @override
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        return _in_blocks(features.embeddings, self.context, 1, self.heads)
+
+
+class TinyNetwork(Network):
+    """The student on log-mel frames."""
+
+    def __init__(self, student: Student) -> None:
+        self.student = student.eval()
+        self.receptive = student.receptive_field_frames
+        self.stride = student.step_samples // HOP_SAMPLES
+        self.step_s = student.step_samples / SAMPLE_RATE
+        self.first_s = ((self.receptive - 1) * HOP_SAMPLES + LOGMEL_SAMPLES) / SAMPLE_RATE
+
+    @override
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        return _in_blocks(features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2)))
+
+
+def _in_blocks(frames: NDArray[np.float16], receptive: int, stride: int, network) -> NDArray[np.float32]:  # noqa: ANN001
+    """Apply a valid, strided network in overlapping blocks; equal to one pass over everything."""
+    steps = (len(frames) - receptive) // stride + 1
+    if steps <= 0:
+        return np.zeros(0, np.float32)
+    per_block = max(1, _BLOCK // stride)
+    pieces = []
+    with torch.no_grad():
+        for first in range(0, steps, per_block):
+            last = min(first + per_block, steps)
+            block = np.asarray(frames[first * stride : (last - 1) * stride + receptive], np.float32)
+            pieces.append(network(torch.from_numpy(block)[None])[0].numpy())
+    return np.concatenate(pieces)
