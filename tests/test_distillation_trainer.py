@@ -63,7 +63,7 @@ def constant_audio(*logits: float) -> Tensor:
 
 
 def test_distillation_logic() -> None:
-    """Total = 0.4 * (1.5 ln 2 + ln(4/3)) / 2 + 0.6 * 9 * mean KL, for a flagged negative at 0 and a positive at ln 3."""
+    """Total = 0.4 * (1.5 ln 2 + ln(4/3)) / 2 + 0.6 * 9 * mean KL: a flagged negative at 0, a positive at ln 3."""
     trainer = distilling(alpha=0.6, temperature=3.0, hard_negative_weight=1.5)
     outputs = torch.tensor([0.0, LN3], requires_grad=True)
     audio = constant_audio(3 * LN3, -3 * LN3)  # softened by T = 3: 0.75 and 0.25

@@ -81,28 +81,28 @@ def test_impossible_weights_are_refused(weight: float) -> None:
         plain(all_steps_weight=weight)
 
 
-def _forgets(self, outputs, targets, inputs=None, processed_inputs=None):  # noqa: ANN
+def _forgets(self, outputs, targets, inputs=None, processed_inputs=None):
     return outputs.sum()
 
 
-def _swallows(self, *args, **kwargs):  # noqa: ANN
+def _swallows(self, *args, **kwargs):
     return torch.zeros(())
 
 
-def _requires(self, outputs, targets, inputs, processed_inputs, is_hard_negative):  # noqa: ANN
+def _requires(self, outputs, targets, inputs, processed_inputs, is_hard_negative):
     return outputs.sum()
 
 
-def _reorders(self, outputs, targets, processed_inputs=None, inputs=None, is_hard_negative=None):  # noqa: ANN
+def _reorders(self, outputs, targets, processed_inputs=None, inputs=None, is_hard_negative=None):
     return outputs.sum()
 
 
-def _adds(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None, extra=None):  # noqa: ANN
+def _adds(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None, extra=None):
     return outputs.sum()
 
 
 @functools.wraps(Trainer.compute_loss)
-def _hides(*args, **kwargs):  # noqa: ANN
+def _hides(*args, **kwargs):
     return Trainer.compute_loss(*args, **kwargs)
 
 
@@ -132,7 +132,7 @@ def test_a_method_replaced_after_the_class_was_made_is_found_at_the_start(monkey
 
 def test_the_same_signature_is_welcome() -> None:
     class Careful(Trainer):
-        def compute_loss(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None):  # noqa: ANN
+        def compute_loss(self, outputs, targets, inputs=None, processed_inputs=None, is_hard_negative=None):
             return 2 * super().compute_loss(outputs, targets, inputs, processed_inputs, is_hard_negative)
 
     model = nn.Linear(1, 1)

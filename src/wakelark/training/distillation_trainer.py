@@ -99,6 +99,7 @@ class DistillationTrainer(Trainer):
             return supervised
         divergence = distillation_kl(outputs, teacher_logits.to(outputs.device), self.temperature).mean()
         self.counters.distilled_examples += len(targets)
+        self.parts["distillation"] = divergence.detach()
         if self.alpha == 1:
             return divergence
         return (1 - self.alpha) * supervised + self.alpha * divergence

@@ -46,6 +46,7 @@ class Trainer:
         self.hard_negative_weight = hard_negative_weight
         self.all_steps_weight = all_steps_weight
         self.counters = Counters()
+        self.parts: dict[str, Tensor] = {}  # of the last loss, detached, for the metrics
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -86,7 +87,9 @@ class Trainer:
             positive = is_positive(targets)
             self.counters.weighted_examples += int((flags & ~positive).sum())
             self.counters.flagged_positives += int((flags & positive).sum())
-        return self._weighted_mean(losses, targets, is_hard_negative)
+        loss = self._weighted_mean(losses, targets, is_hard_negative)
+        self.parts = {"supervised": loss.detach()}
+        return loss
 
     def supervised_share(self, inputs: Tensor | None) -> float:
         """The factor of the supervised loss in this batch's total: 1 here, `1 - alpha` where a teacher takes part."""
@@ -100,7 +103,7 @@ class Trainer:
         is_hard_negative: Tensor | None,
         valid_steps: Tensor | None,
     ) -> Tensor:
-        """The supervised loss's second part, which the pooled outputs cannot hold: every step of a negative is to be
+        """The supervised loss's second part, which pooled outputs cannot hold: every step of a negative is to be
         silent.
 
         It is weighted like the first part (hard negatives, `supervised_share`) and added to `compute_loss` by the
