@@ -26,7 +26,7 @@ RECORD = np.dtype(
 )
 
 
-class Batch(NamedTuple):
+class Views(NamedTuple):
     """Some views, ready for a network.
 
     Attributes:
@@ -82,7 +82,7 @@ class ViewStore:
             return np.zeros(0, np.int64)
         return np.array([value(clip) for clip in self.clips])[self.clip]
 
-    def gather(self, indices: Sequence[int] | NDArray[np.integer]) -> Batch:
+    def gather(self, indices: Sequence[int] | NDArray[np.integer]) -> Views:
         """Read some views, in the order asked for.
 
         Raises:
@@ -93,7 +93,7 @@ class ViewStore:
         raw = records.view(np.uint8).reshape(chosen.size, RECORD.itemsize)
         for path, rows, places in self._by_shard(chosen):
             _read_rows(path, rows, raw, places, offset=0)
-        return Batch(
+        return Views(
             audio=records["audio"].astype(np.float32) / np.float32(32768.0),
             logmel=records["logmel"].astype(np.float32),
             embeddings=records["embeddings"].astype(np.float32),
