@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from wakelark.errors import SetupError
@@ -45,15 +46,17 @@ class Apt:
         self._options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}"]
         self._problem = _run(["apt-get", "update", "-q", *self._options], self._folder)
 
-    def download(self, name: str) -> Path:
-        """Fetch a package; returns the `.deb`.
+    def download(self, name: str, progress: Callable[[int], None]) -> Path:
+        """Fetch a package; returns the `.deb`. `progress` is called with the bytes that have arrived.
 
         Raises:
             SetupError: it cannot be had, with what apt says.
         """
         # As root apt drops to a user that may not write here, and warns; the package is fetched all the same.
         problem = _run(
-            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *self._options, name], self._folder
+            ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *self._options, name],
+            self._folder,
+            lambda: progress(sum(file.stat().st_size for file in self._folder.glob(f"{name}_*.deb"))),
         )
         found = sorted(self._folder.glob(f"{name}_*.deb"))
         if problem or not found:
@@ -74,14 +77,25 @@ def unpack(deb: Path, folder: Path) -> str:
     return shown.stdout.strip()
 
 
-def _run(command: list[str], folder: Path) -> str:
-    """Run a command; returns "" or the first error lines it printed."""
+def _run(command: list[str], folder: Path, look: Callable[[], None] | None = None) -> str:
+    """Run a command, calling `look` twice a second; returns "" or the first error lines it printed."""
     environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        text=True, errors="replace",
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
-    if done.returncode == 0:
+    try:
+        while True:
+            try:
+                _, output = process.communicate(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                if look is not None:
+                    look()
+    finally:
+        process.kill()  # nothing to do when it has ended; on Ctrl-C it must not go on writing
+        process.wait()
+    if process.returncode == 0:
         return ""
-    lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))] or done.stderr.splitlines()
-    return " ".join(lines[:2]) or f"{command[0]} ended with code {done.returncode}"
+    lines = [line for line in output.splitlines() if line.startswith(("E:", "dpkg"))] or output.splitlines()
+    return " ".join(lines[:2]) or f"{command[0]} ended with code {process.returncode}"

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from wakelark.audio import find_audio_files, printable
 from wakelark.corpus.apt import NO_APT, Apt, apt_is_there, unpack
 from wakelark.corpus.cache import cache_folder
@@ -94,6 +92,8 @@ def fetch_recordings(size: str, *, workers: int, progress: Progress) -> FetchRep
         SetupError: the disk is too small.
         BusyError: another process is fetching into this cache.
     """
+    from filelock import FileLock, Timeout  # here, so that `streams` and `missing` need the base install only
+
     began = time.monotonic()
     if not missing(size):
         return _report(size, (), {}, began)
@@ -110,9 +110,11 @@ def fetch_recordings(size: str, *, workers: int, progress: Progress) -> FetchRep
 
 
 def clean() -> int:
-    """Delete all recordings from the cache; returns the bytes freed."""
-    freed = sum(path.stat().st_size for path in _folder().rglob("*") if path.is_file())
-    shutil.rmtree(_folder(), ignore_errors=True)
+    """Delete what was fetched (recordings, Kokoro's voices) and the recordings' features; returns the bytes freed."""
+    freed = 0
+    for folder in (_folder(), cache_folder() / "features", cache_folder() / "kokoro" / "voices"):
+        freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        shutil.rmtree(folder, ignore_errors=True)
     return freed
 
 
@@ -157,7 +159,7 @@ def _bring(package: Package, apt: Apt, folder: Path, workers: int, show: Callabl
     work = folder / "work"
     deb = None
     try:
-        deb = apt.download(package.name)
+        deb = apt.download(package.name, lambda got: show(min(0.5, 0.5e-6 * got / package.megabytes)))
         show(0.5)
         version = unpack(deb, work / "files")
         paths = find_audio_files(work / "files")
