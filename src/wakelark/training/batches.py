@@ -37,9 +37,9 @@ def batches(
     """The batches of one epoch, as indices into `store`; a pure function of the arguments.
 
     Positives are even over engines (formant synthesis at most 35 % beside natural voices) and over the voices of each.
-    Of the negatives `hard_share` sound like the phrase or are mined, most others are real recordings, no source of which
-    has more than `source_share`. Kinds that are missing leave their share to the others. Every view is as likely as its
-    weight says, drawn as evenly over the epoch as whole numbers allow.
+    Of the negatives `hard_share` sound like the phrase or are mined; most others are real recordings, no source of
+    which has more than `source_share`. Kinds that are missing leave their share to the others. Every view is as likely
+    as its weight says, drawn as evenly over the epoch as whole numbers allow.
 
     Args:
         store: the training views.
