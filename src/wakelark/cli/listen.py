@@ -47,7 +47,7 @@ def listen(
     detector = Detector.load(model, threshold)
     with Microphone(device) as microphone:
         note(
-            f'Listening on {microphone.name} for "{detector.phrase}" (threshold {detector.threshold:.2f}). Ctrl-C stops.'
+            f'listening on {microphone.name} for "{detector.phrase}", threshold {detector.threshold:.2f}; Ctrl-C stops'
         )
         meter = Meter(detector, live=sys.stderr.isatty())
 

@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: igno
 
 from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
-from wakelark.model_card import ModelCard
+from wakelark.model_card import CARD_KEY, ModelCard
 
 MAX_MODEL_BYTES = 256 * 2**20
 
@@ -50,7 +50,7 @@ class Backend:
         _refuse_foreign(data, name)
         self._session = _session(data, name)
         self.card = _card(self._session, name)
-        self._state_size = _check_contract(self._session, name)
+        self._state_size = _check_contract(self._session, self.card, name)
         self._check_one_step()
 
     def zero_state(self) -> Float32Array:
@@ -138,16 +138,19 @@ def _session(data: bytes, name: str) -> onnxruntime.InferenceSession:
 
 
 def _card(session: onnxruntime.InferenceSession, name: str) -> ModelCard:
-    text = session.get_modelmeta().custom_metadata_map.get("wakelark")
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
         raise ModelError(
             f"{name} is an ONNX model without a wakelark card (metadata key 'wakelark'), so its phrase, threshold and "
             "step are unknown; give a model that `wakelark train` or `wakelark export` wrote"
         )
-    return ModelCard.from_json(text)
+    try:
+        return ModelCard.from_json(text)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
 
 
-def _check_contract(session: onnxruntime.InferenceSession, name: str) -> int:
+def _check_contract(session: onnxruntime.InferenceSession, card: ModelCard, name: str) -> int:
     """The size of the state; the contract is in docs/pipeline.md, "The model file"."""
     inputs = {part.name: part for part in session.get_inputs()}
     outputs = {part.name for part in session.get_outputs()}
@@ -156,11 +159,12 @@ def _check_contract(session: onnxruntime.InferenceSession, name: str) -> int:
             f"{name} has inputs {sorted(inputs)} and outputs {sorted(outputs)}; a wakelark model takes audio and state "
             "and gives scores and new_state"
         )
-    shape = inputs["state"].shape
-    floats = all(part.type == "tensor(float)" for part in inputs.values())
-    if not floats or len(shape) != 2 or shape[0] != 1 or not isinstance(shape[1], int) or not 0 < shape[1] < 2**24:
-        raise ModelError(f"{name}: the state must be float32 of shape [1, S] with a fixed S, not {shape}")
-    return shape[1]
+    shape, kinds = inputs["state"].shape, {part.type for part in inputs.values()}
+    if kinds != {"tensor(float)"} or shape != [1, card.state_size]:
+        raise ModelError(
+            f"{name}: the state is {shape} of {sorted(kinds)}; its card promises float of shape [1, {card.state_size}]"
+        )
+    return card.state_size
 
 
 def _first_line(error: Exception) -> str:

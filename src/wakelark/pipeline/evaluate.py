@@ -1,0 +1,235 @@
+"""`wakelark evaluate`: a model file against clips with the phrase and recordings without it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wakelark.audio import SAMPLE_RATE, BadAudio, find_audio_files, printable, stream_audio, to_int16
+from wakelark.corpus import recordings
+from wakelark.corpus.cache import cache_folder
+from wakelark.corpus.streams import Stream
+from wakelark.errors import ConfigError, DataError
+from wakelark.evaluation.groups import (
+    ScoredClip,
+    ScoredStream,
+    alarm_bootstrap,
+    alarm_groups,
+    det_curve,
+    miss_bootstrap,
+    miss_groups,
+    total_hours,
+)
+from wakelark.evaluation.intervals import wilson_interval
+from wakelark.evaluation.operating_point import BUDGETS, DetCurve
+from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
+from wakelark.runtime.detector import Detector
+
+EVENT_FLOOR = 1e-5
+"""Quieter events are not kept: nobody sets a threshold there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """What `evaluate` is to do.
+
+    Attributes:
+        model: a wakelark model file.
+        positives: a folder of clips with the phrase, or a text file with one path per line.
+        negatives: the same of recordings without it; None for the test-role recordings in the cache.
+        noise: the same of noise to put under the positives; None for test-role music and coloured noise.
+        snr_db: level of the speech over that noise; None for clean positives.
+        threshold: instead of the model's own.
+        seed: of near-silence, noise and bootstrap.
+        workers: processes.
+    """
+
+    model: Path
+    positives: Path
+    negatives: Path | None = None
+    noise: Path | None = None
+    snr_db: float | None = None
+    threshold: float | None = None
+    seed: int = 0
+    workers: int = 1
+
+
+def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, object]:
+    """Score everything and count; the keys are in docs/evaluation.md.
+
+    Raises:
+        ModelError: the model cannot be used.
+        DataError: no usable positive clip, or a given folder without audio.
+        ConfigError: `noise` without `snr_db`.
+    """
+    if request.noise is not None and request.snr_db is None:
+        raise ConfigError("noise needs a level: add for instance --snr 10")
+    detector = Detector.load(request.model, request.threshold)
+    clips = clip_sources(request.positives)
+    streams = _negatives(request.negatives)
+    with tempfile.TemporaryDirectory(prefix="wakelark-noise-") as folder:
+        noise, refused_noise = _noise(request, Path(folder))
+        scored, refused = score_clips(
+            request.model, clips, noise=noise, seed=request.seed, workers=request.workers, progress=progress
+        )
+    if not scored:
+        raise DataError(f"none of the {len(clips)} files in {printable(request.positives)} can be used: {refused[0]}")
+    heard, refused_streams = score_streams(
+        request.model, streams, floor=EVENT_FLOOR, workers=request.workers, progress=progress
+    )
+    result = summary(scored, heard, threshold=detector.threshold, seed=request.seed)
+    result["snr_db"] = request.snr_db
+    result["model"] = {"file": printable(request.model), "phrase": detector.phrase}
+    result["skipped"] = [
+        {"file": printable(error.path), "reason": error.reason}
+        for error in (*refused, *refused_noise, *refused_streams)
+    ]
+    return result
+
+
+def summary(clips: list[ScoredClip], streams: list[ScoredStream], *, threshold: float, seed: int) -> dict[str, object]:
+    """Counts, rates, intervals and operating points. Without negative audio the rates of false alarms are None."""
+    missed = sum(clip.score < threshold for clip in clips)
+    bootstrap = miss_bootstrap(clips, threshold=threshold, rng=np.random.default_rng(seed))
+    result: dict[str, object] = {
+        "positives": len(clips),
+        "missed": missed,
+        "miss_rate": missed / len(clips),
+        "miss_rate_ci": list(wilson_interval(missed, len(clips))),
+        "miss_rate_bootstrap_ci": list(bootstrap[0]) if bootstrap else None,
+        "bootstrap_unit": bootstrap[1] if bootstrap else None,
+        "threshold": threshold,
+        "warnings": [],
+    }
+    hours = total_hours(streams)
+    result |= _alarms(det_curve(clips, streams, floor=EVENT_FLOOR), streams, threshold, seed) if hours else _NO_ALARMS
+    result["groups"] = {
+        "positives": miss_groups(clips, _folder_of, threshold=threshold),
+        "negatives": alarm_groups(streams, lambda stream: stream.name.split("/")[0], threshold=threshold),
+    }
+    result["files"] = [
+        {"file": clip.file, "score": round(clip.score, 6), "detected": clip.score >= threshold} for clip in clips
+    ]
+    return result
+
+
+_NO_ALARMS: dict[str, object] = {
+    "hours": 0.0,
+    "false_alarms": 0,
+    "fa_per_hour": None,
+    "fa_per_hour_ci": None,
+    "operating_points": [],
+    "warnings": [
+        "no recordings without the phrase: no false alarms were measured; run `wakelark fetch`, or use --negatives"
+    ],
+}
+
+
+def _alarms(curve: DetCurve, streams: list[ScoredStream], threshold: float, seed: int) -> dict[str, object]:
+    point = curve.at(threshold)
+    warnings = []
+    if threshold < EVENT_FLOOR:
+        warnings.append(f"the threshold lies below {EVENT_FLOOR}: false alarms below that score were not counted")
+    too_short = [budget for budget in BUDGETS if curve.allowed_events(budget) == 0]
+    if too_short:
+        warnings.append(
+            f"{curve.hours:.2f} hours are too few for a budget of {', '.join(f'{b:g}' for b in too_short)} per hour: "
+            "not one alarm is allowed there"
+        )
+    return {
+        "hours": curve.hours,
+        "false_alarms": point.false_alarms,
+        "fa_per_hour": point.fa_per_hour,
+        "fa_per_hour_ci": list(point.fa_per_hour_ci),
+        "fa_per_hour_bootstrap_ci": list(
+            alarm_bootstrap(streams, threshold=threshold, rng=np.random.default_rng(seed))
+        ),
+        "operating_points": [
+            {
+                "fa_per_hour_budget": budget,
+                "threshold": matched.threshold,
+                "miss_rate": matched.miss_rate,
+                "miss_rate_ci": list(matched.miss_rate_ci),
+                "false_alarms": matched.false_alarms,
+            }
+            for budget, matched in curve.operating_points()
+        ],
+        "warnings": warnings,
+    }
+
+
+def clip_sources(place: Path) -> list[ClipSource]:
+    """Clips of a folder or a list, named relative to it; a sub-folder's name stands for the speaker's group."""
+    return [ClipSource(name=name, path=path) for name, path in _listed(place)]
+
+
+def _negatives(place: Path | None) -> list[StreamSource]:
+    if place is None:
+        return [stream_source(stream) for stream in recordings.streams("test")]
+    return [StreamSource(name=name, path=path, kind="own") for name, path in _listed(place)]
+
+
+def stream_source(stream: Stream) -> StreamSource:
+    """A cached recording as something to be scored."""
+    return StreamSource(
+        name=stream.name,
+        path=cache_folder() / stream.path,
+        kind=stream.kind,
+        seconds=stream.seconds,
+        parts=tuple((file.start / SAMPLE_RATE, file.name) for file in stream.files),
+    )
+
+
+def _noise(request: EvaluationRequest, folder: Path) -> tuple[NoiseSource | None, list[BadAudio]]:
+    if request.snr_db is None:
+        return None, []
+    if request.noise is None:
+        return test_noise(request.snr_db), []
+    pieces, refused = [], []
+    for _, path in _listed(request.noise):
+        try:
+            pieces += [to_int16(block) for block in stream_audio(path, max_seconds=None)]
+        except BadAudio as error:
+            refused.append(error)
+    if not pieces:
+        raise DataError(f"none of the noise files in {printable(request.noise)} can be used: {refused[0]}")
+    joined = np.concatenate(pieces)
+    shortest = 60 * SAMPLE_RATE  # longer than any trial, so that a piece can always be cut
+    np.save(folder / "noise.npy", np.tile(joined, -(-shortest // len(joined))) if len(joined) < shortest else joined)
+    return NoiseSource(snr_db=request.snr_db, recordings=(folder / "noise.npy",), coloured_share=0.0), refused
+
+
+def test_noise(snr_db: float) -> NoiseSource:
+    """The noise of reported figures: test-role music for one half of the clips, coloured noise for the other."""
+    music = tuple(cache_folder() / stream.path for stream in recordings.streams("test") if stream.kind == "music")
+    return NoiseSource(snr_db=snr_db, recordings=music, coloured_share=0.5 if music else 1.0)
+
+
+def _listed(place: Path) -> list[tuple[str, Path]]:
+    """(name, path) of the audio files in a folder, or of the lines of a text file."""
+    if place.is_dir():
+        found = [(printable(path.relative_to(place)), path) for path in find_audio_files(place)]
+    elif place.is_file():
+        found = _read_list(place)
+    else:
+        raise DataError(f"{printable(place)} is neither a folder nor a list of files; check the path")
+    if not found:
+        raise DataError(f"no audio files in {printable(place)}; WAV, FLAC, Ogg and MP3 are read")
+    return found
+
+
+def _read_list(place: Path) -> list[tuple[str, Path]]:
+    try:
+        lines = place.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{printable(place)} is not a text file; give a folder, or a list with one file per line"
+        ) from error
+    return [(line.strip(), place.parent / line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _folder_of(clip: ScoredClip) -> str:
+    return clip.file.rpartition("/")[0] or "."

@@ -1,0 +1,301 @@
+"""Scores clips and recordings with a model file, on all cores: what both `evaluate` and the report are made from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
+from wakelark.errors import SetupError
+from wakelark.evaluation.groups import ScoredClip, ScoredStream
+from wakelark.evaluation.stream import draw_noise, mix_at_snr, positive_trial, score_trial, stream_events
+from wakelark.runtime.detector import Detector
+
+Progress = Callable[[int, int, str], None]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+MAX_CLIP_S = 60.0
+_CLIPS_PER_TASK = 24
+_STREAM_BLOCK = 60 * SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSource:
+    """A clip to be scored.
+
+    Attributes:
+        name: shown in results, and seeds the clip's noise: a clip gets the same noise in whatever company.
+        path: an audio file, or a `.npy` int16 array of which `start` and `samples` cut the clip.
+        word_end_s: where in the clip the phrase ends, when known.
+        speaker, engine, kind, text: as in `ScoredClip`.
+    """
+
+    name: str
+    path: Path
+    start: int = 0
+    samples: int | None = None
+    word_end_s: float | None = None
+    speaker: str = ""
+    engine: str = "recording"
+    kind: str = "own_positive"
+    text: str = ""
+
+    def load(self) -> Float32Array:
+        """The clip's audio. Shape: `[n]`
+
+        Raises:
+            BadAudio: the file cannot be used.
+        """
+        if self.path.suffix == ".npy":
+            array = np.load(self.path, mmap_mode="r")
+            return to_float(np.asarray(array[self.start : None if self.samples is None else self.start + self.samples]))
+        return read_audio(self.path, max_seconds=MAX_CLIP_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSource:
+    """A recording without the phrase, to be scored.
+
+    Attributes:
+        name: shown in results.
+        path: a `.npy` int16 array, or an audio file of any length.
+        kind: "speech", "music", ...
+        seconds: its length for the hours; None to count while reading.
+        synthetic: made by a synthesis engine.
+        parts: (start in seconds, file name) of what it consists of.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    seconds: float | None = None
+    synthetic: bool = False
+    parts: tuple[tuple[float, str], ...] = ()
+
+    def blocks(self) -> Iterator[Int16Array | Float32Array]:
+        """Its audio, a minute or less at a time."""
+        if self.path.suffix == ".npy":
+            array = np.load(self.path, mmap_mode="r")
+            for start in range(0, len(array), _STREAM_BLOCK):
+                yield np.asarray(array[start : start + _STREAM_BLOCK])
+        else:
+            yield from stream_audio(self.path, max_seconds=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseSource:
+    """Noise to put under clips.
+
+    Attributes:
+        snr_db: below the clip's speech-active level.
+        recordings: `.npy` int16 arrays to draw from.
+        coloured_share: share of the clips that get generated coloured noise instead.
+    """
+
+    snr_db: float
+    recordings: tuple[Path, ...]
+    coloured_share: float
+
+
+def score_clips(
+    model: Path,
+    sources: Sequence[ClipSource],
+    *,
+    noise: NoiseSource | None,
+    seed: int,
+    workers: int,
+    progress: Progress,
+) -> tuple[list[ScoredClip], list[BadAudio]]:
+    """Score clips, each surrounded by near-silence, in the order given; what cannot be read is returned beside.
+
+    Args:
+        model: a wakelark model file.
+        sources: the clips.
+        noise: put under every clip; None for clean.
+        seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's name alone.
+        workers: processes.
+        progress: called with (clips done, clips, what).
+    """
+    tasks = [list(sources[start : start + _CLIPS_PER_TASK]) for start in range(0, len(sources), _CLIPS_PER_TASK)]
+    jobs = [_ClipJob(task, noise, seed) for task in tasks]
+    scored: list[ScoredClip] = []
+    refused: list[BadAudio] = []
+    label = "clips scored" if noise is None else f"clips scored at {noise.snr_db:g} dB"
+    for results in _in_processes(model, _score_clip_job, jobs, [len(task) for task in tasks], workers, progress, label):
+        scored += [result for result in results if isinstance(result, ScoredClip)]
+        refused += [result for result in results if isinstance(result, BadAudio)]
+    return scored, refused
+
+
+def score_streams(
+    model: Path, sources: Sequence[StreamSource], *, floor: float, workers: int, progress: Progress
+) -> tuple[list[ScoredStream], list[BadAudio]]:
+    """Find all events of `floor` or more in recordings, in the order given; what cannot be read is returned beside."""
+    # Short files go together: a task costs more than a few seconds of audio.
+    tasks = _packed(sources)
+    jobs = [_StreamJob(task, floor) for task in tasks]
+    scored: list[ScoredStream] = []
+    refused: list[BadAudio] = []
+    weights = [len(task) for task in tasks]
+    for results in _in_processes(model, _score_stream_job, jobs, weights, workers, progress, "recordings scored"):
+        scored += [result for result in results if isinstance(result, ScoredStream)]
+        refused += [result for result in results if isinstance(result, BadAudio)]
+    return scored, refused
+
+
+@dataclass(frozen=True, slots=True)
+class _ClipJob:
+    clips: list[ClipSource]
+    noise: NoiseSource | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _StreamJob:
+    streams: list[StreamSource]
+    floor: float
+
+
+def _score_clip_job(detector: Detector, job: _ClipJob) -> list[ScoredClip | BadAudio]:
+    recordings = [np.load(path, mmap_mode="r") for path in job.noise.recordings] if job.noise else []
+    return [_score_clip(detector, clip, job.noise, recordings, job.seed) for clip in job.clips]
+
+
+def _score_clip(
+    detector: Detector, clip: ClipSource, noise: NoiseSource | None, recordings: list[Int16Array], seed: int
+) -> ScoredClip | BadAudio:
+    try:
+        audio = clip.load()
+    except BadAudio as error:
+        return error
+    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
+    trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
+    if noise is not None:
+        bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
+        trial = replace(trial, audio=mix_at_snr(trial.audio, bed, snr_db=noise.snr_db))
+    detector.reset()
+    score = score_trial(
+        trial,
+        lambda samples: np.array(detector.score(samples)),
+        step_s=detector.step_s,
+        smoothing_steps=detector.card.smoothing_steps,
+    )
+    return ScoredClip(
+        file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
+    )
+
+
+def _score_stream_job(detector: Detector, job: _StreamJob) -> list[ScoredStream | BadAudio]:
+    return [_score_stream(detector, stream, job.floor) for stream in job.streams]
+
+
+def _score_stream(detector: Detector, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
+    detector.reset()
+    scores: list[np.ndarray] = []
+    samples = 0
+    try:
+        for block in stream.blocks():
+            samples += len(block)
+            scores.append(np.array(detector.score(block), np.float32))
+    except BadAudio as error:
+        return error
+    events = stream_events(
+        np.concatenate(scores) if scores else np.zeros(0),
+        step_s=detector.step_s,
+        smoothing_steps=detector.card.smoothing_steps,
+        refractory_s=detector.card.refractory_s,
+        floor=floor,
+    )
+    return ScoredStream(
+        name=stream.name,
+        kind=stream.kind,
+        seconds=samples / SAMPLE_RATE if stream.seconds is None else stream.seconds,
+        events=events,
+        synthetic=stream.synthetic,
+        parts=stream.parts,
+    )
+
+
+_detector: Detector | None = None
+"""Of a worker process: loaded once when the process starts."""
+
+
+def _start_worker(model: Path) -> None:
+    global _detector
+    _detector = Detector.load(model)
+
+
+def _run_in_worker(function: Callable[[Detector, Task], Result], task: Task) -> Result:
+    assert _detector is not None, "the pool starts every worker with _start_worker"
+    return function(_detector, task)
+
+
+def _in_processes(
+    model: Path,
+    function: Callable[[Detector, Task], Result],
+    tasks: Sequence[Task],
+    weights: Sequence[int],
+    workers: int,
+    progress: Progress,
+    label: str,
+) -> Iterable[Result]:
+    """`function(detector, task)` of every task, in order; in this process when one worker is enough."""
+    total = sum(weights)
+    if total:
+        progress(0, total, label)
+    if workers <= 1 or len(tasks) <= 1:
+        detector = Detector.load(model)
+        results = []
+        for number, task in enumerate(tasks):
+            results.append(function(detector, task))
+            progress(sum(weights[: number + 1]), total, label)
+        return results
+    # Spawned, not forked: the parent may have torch's threads running.
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_start_worker, initargs=(model,)
+    )
+    try:
+        futures = {pool.submit(_run_in_worker, function, task): number for number, task in enumerate(tasks)}
+        done = 0
+        for future in as_completed(futures):
+            future.result()
+            done += weights[futures[future]]
+            progress(done, total, label)
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise SetupError(
+            "a scoring process was ended from outside, most likely for lack of memory; use fewer with --workers 1"
+        ) from error
+    finally:
+        # Ctrl-C must not wait for an hour of audio that nobody wants any more.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _packed(sources: Sequence[StreamSource]) -> list[list[StreamSource]]:
+    tasks: list[list[StreamSource]] = []
+    size = 0
+    for source in sources:
+        length = _length(source.path)
+        if not tasks or size + length > 10 * _STREAM_BLOCK or len(tasks[-1]) >= 100:
+            tasks.append([])
+            size = 0
+        tasks[-1].append(source)
+        size += length
+    return tasks
+
+
+def _length(path: Path) -> int:
+    """About how many samples a file holds, from its size."""
+    try:
+        return path.stat().st_size // 2
+    except OSError:
+        return 0
