@@ -1,1 +1,1 @@
-
+"""Training: views and batches, the trainers and their loop, teachers, checkpoints."""

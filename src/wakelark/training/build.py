@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -12,7 +11,7 @@ from wakelark.config import Config
 from wakelark.errors import ConfigError
 from wakelark.training.distillation_trainer import DistillationTrainer
 from wakelark.training.schedule import LoopSettings
-from wakelark.training.teacher import Teacher
+from wakelark.training.teacher import Teacher, weights_fingerprint
 from wakelark.training.trainer import Trainer
 
 
@@ -93,9 +92,5 @@ def run_identity(config: Config, *, model: nn.Module, teacher: Teacher | None, d
     for key in ("training.workers", "training.tensorboard"):  # neither changes a weight
         identity.pop(key)
     identity["teacher"] = teacher.fingerprint if teacher is not None else "none"
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    identity["start_weights"] = digest.hexdigest()[:24]
+    identity["start_weights"] = weights_fingerprint(model.state_dict())
     return identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -40,10 +40,7 @@ class ModuleTeacher(Teacher):
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module.eval()
-        digest = hashlib.sha256()
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        self._fingerprint = digest.hexdigest()[:24]
+        self._fingerprint = weights_fingerprint(module.state_dict())
 
     @property
     @override
@@ -164,6 +161,15 @@ def check_teacher_logits(logits: Tensor, examples: int) -> None:
             f"the teacher must give logits [{examples}] or [{examples}, C] for {examples} clips, pooled over time, "
             f"but gave {list(logits.shape)}"
         )
+
+
+def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """24 hex digits of names, shapes, types and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:24]
 
 
 def as_float(audio: Tensor) -> Tensor:
