@@ -122,7 +122,10 @@ class TrainingConfig(Section):
     """Share of positives in a batch."""
     hard_share: float = Field(0.1, ge=0, le=0.5)
     """Share of the negatives in a batch that are near misses or mined."""
+    source_share: float = Field(0.4, gt=0, le=1)
+    """No source has more than this share of the recordings in a batch, when there are enough of them."""
     workers: int = Field(2, ge=1)
+    """Processes for synthesis, views and features."""
     tensorboard: bool = False
 
 

@@ -1,0 +1,165 @@
+"""Stage "corpus": what is said, by whom, and which recordings go with it; ends in the manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wakelark.config import Config
+from wakelark.corpus.clip import Clip
+from wakelark.corpus.engines import Engine, find_engines
+from wakelark.corpus.ingest import IngestReport, ingest
+from wakelark.corpus.manifest import write_manifest
+from wakelark.corpus.recordings import fetch_recordings, missing, streams
+from wakelark.corpus.speech_plan import cast_voices, plan_jobs, positives_of
+from wakelark.corpus.streams import Stream
+from wakelark.corpus.synthesise import synthesise
+from wakelark.errors import DataError
+from wakelark.phrase import near_misses, pronounce, risk
+from wakelark.training.stream_features import Progress
+
+FEWEST_POSITIVES = 20
+
+
+@dataclass(slots=True)
+class Corpus:
+    """The clips, the recordings, and what the user should know about them.
+
+    Attributes:
+        clips: spoken and own clips of all splits, and one line per recording stream.
+        streams: the recordings, all roles.
+        warnings: what is missing and what it costs.
+        facts: for the report: pronunciations, near misses, risks, counts.
+    """
+
+    clips: list[Clip]
+    streams: list[Stream]
+    warnings: list[str] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def of(self, split: str, *kinds: str) -> list[Clip]:
+        """Short clips of a split, of some kinds or of all."""
+        return [
+            clip for clip in self.clips
+            if clip.split == split and not clip.is_stream and (not kinds or clip.kind in kinds)
+        ]  # fmt: skip
+
+    def roles(self, role: str) -> list[Stream]:
+        """Recordings of a role."""
+        return [stream for stream in self.streams if stream.role == role]
+
+
+def build_corpus(config: Config, manifest: Path, *, progress: Progress) -> Corpus:
+    """Make the whole corpus and write its manifest. What is in the cache already is not made again.
+
+    Raises:
+        ConfigError: the phrase, a folder or a voice cannot be used.
+        DataError: too few positives, or too many clips that could not be spoken.
+        SetupError: the disk is full.
+    """
+    corpus = Corpus([], [])
+    _add_recordings(corpus, config, progress)
+    _add_speech(corpus, config, progress)
+    _add_own(corpus, config, progress)
+    corpus.clips += [_stream_line(stream) for stream in corpus.streams]
+    positives = [clip for clip in corpus.of("train") if clip.label == 1]
+    if len(positives) < FEWEST_POSITIVES:
+        raise DataError(
+            f"only {len(positives)} clips of the phrase to train on, at least {FEWEST_POSITIVES} are needed; raise "
+            "corpus.espeak_positives, install more voices (wakelark doctor), or add recordings with --positives"
+        )
+    corpus.facts["clips"] = _counts(corpus.clips)
+    write_manifest(corpus.clips, manifest)
+    return corpus
+
+
+def _add_recordings(corpus: Corpus, config: Config, progress: Progress) -> None:
+    size = config.corpus.recordings
+    if size == "none":
+        corpus.warnings.append(
+            "no recordings without the phrase (corpus.recordings: none): false alarms are trained and measured on "
+            "synthetic speech only, and the figures say little about a living room"
+        )
+        return
+    if missing(size):
+        report = fetch_recordings(size, workers=config.training.workers, progress=progress)
+        lost = ", ".join(f"{minutes:.0f} min {role}" for role, minutes in report.lost_minutes.items() if minutes)
+        for package, reason in report.failed.items():
+            corpus.warnings.append(f"recordings {package}: {reason}")
+        if lost:
+            corpus.warnings.append(f"recordings lost by that: {lost}; thresholds and figures rest on fewer hours")
+    corpus.streams += streams(size=size)
+
+
+def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
+    """Speak the phrase, what sounds like it, and ordinary sentences, all in the same voices."""
+    rng = np.random.default_rng([config.seed, 1])
+    pronunciations = pronounce(config.phrase, language=config.language, extra=config.pronunciations)
+    misses = near_misses(
+        pronunciations, phrase=config.phrase, language=config.language, count=config.corpus.near_miss_phrases, rng=rng
+    )
+    engines, reasons = find_engines(config.corpus.voices_dir)
+    wanted = {name: reason for name, reason in reasons.items() if positives_of(name, config.corpus)}
+    corpus.warnings += [f"voices of {name} are not used: {reason}" for name, reason in wanted.items()]
+    cast = cast_voices(engines, config=config, rng=rng)
+    corpus.warnings += cast.remarks
+    jobs = plan_jobs(pronunciations, misses, config=config, cast=cast, engines=engines, rng=rng)
+    spoken = synthesise(
+        jobs, voices_dir=config.corpus.voices_dir, workers=config.training.workers, progress=progress
+    )
+    corpus.clips += spoken.clips
+    if spoken.failed:
+        first = spoken.failed[0]
+        corpus.warnings.append(
+            f"{len(spoken.failed)} clips could not be spoken, for instance {first.text!r} by {first.voice}: {first.reason}"
+        )
+    corpus.facts |= {
+        "pronunciations": [p.phonemes for p in pronunciations],
+        "near_misses": [miss.text for miss in misses],
+        "risks": [_risk_line(item) for item in risk(config.phrase, pronunciations, language=config.language)],
+        "engines": _engine_sources(engines, spoken.clips),
+    }
+
+
+def _risk_line(item) -> dict[str, str]:  # noqa: ANN001
+    return {"level": item.level, "what": item.what, "why": item.why, "remedy": item.remedy}
+
+
+def _engine_sources(engines: dict[str, Engine], clips: Sequence[Clip]) -> dict[str, str]:
+    used = {clip.engine for clip in clips}
+    return {name: engine.source for name, engine in engines.items() if name in used}
+
+
+def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
+    """The user's own recordings."""
+    for folder, label in ((config.positives, 1), (config.negatives, 0)):
+        if folder is None:
+            continue
+        report: IngestReport = ingest(
+            Path(folder), label=label, dev_share=config.corpus.dev_share, test_share=config.corpus.test_share,
+            split_seed=config.seed, voice_from="auto", workers=config.training.workers, progress=progress,
+        )  # fmt: skip
+        corpus.clips += report.clips
+        corpus.streams += report.streams
+        corpus.warnings += [f"skipped {problem}" for problem in report.skipped]
+        corpus.warnings += [f"{extra} repeats {first}: used once" for extra, first in report.duplicates]
+        corpus.warnings += report.notes
+
+
+def _stream_line(stream: Stream) -> Clip:
+    return Clip(
+        id=stream.sha256[:16], path=stream.path, samples=stream.samples, label=0,
+        kind="music" if stream.kind == "music" else "recording", voice=f"recording/{stream.name}",
+        source=stream.package, licence=stream.licence, split=stream.role,
+    )  # fmt: skip
+
+
+def _counts(clips: Sequence[Clip]) -> dict[str, dict[str, int]]:
+    """kind -> split -> number."""
+    counted = Counter((clip.kind, clip.split) for clip in clips)
+    kinds = sorted({kind for kind, _ in counted})
+    return {kind: {split: counted[kind, split] for split in ("train", "dev", "test")} for kind in kinds}
