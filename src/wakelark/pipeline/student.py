@@ -93,9 +93,7 @@ def prepare_teacher(heads: HeadEnsemble, store: ViewStore, *, progress: Progress
     embeddings = store.embeddings()
     for first in range(0, len(store), _PORTION):
         rows = np.arange(first, min(first + _PORTION, len(store)))
-        with torch.no_grad():
-            logits = heads(torch.from_numpy(embeddings[rows]).float()).amax(dim=1).numpy()
-        cached.remember(store.audio(rows), logits)
+        cached.remember(store.audio(rows), teacher.logits_of_embeddings(embeddings[rows]))
         progress(int(rows[-1]) + 1, len(store), "teacher's answers")
     return cached
 

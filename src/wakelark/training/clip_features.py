@@ -64,11 +64,11 @@ def _compute(clips: Sequence[Int16Array]) -> list[ClipFeatures]:
     found = []
     with torch.no_grad():
         for clip in clips:
-            audio = torch.from_numpy(to_float(clip))[None]
+            audio = to_float(clip)
             found.append(
                 ClipFeatures(
-                    logmel=logmel(audio)[0].T.numpy().astype(np.float16),
-                    embeddings=embedding.embed(audio)[0].numpy().astype(np.float16),
+                    logmel=logmel(torch.from_numpy(audio)[None])[0].T.numpy().astype(np.float16),
+                    embeddings=embedding.embed_stream(audio).astype(np.float16),
                 )
             )
     return found

@@ -11,14 +11,20 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakelark.audio import HOP_SAMPLES, to_float
 from wakelark.corpus.cache import cache_folder, content_key
+
+if TYPE_CHECKING:
+    from wakelark.features.embedding import SpeechEmbedding
+    from wakelark.features.logmel_torch import LogMel
 
 FEATURE_VERSION = 1
 EMBEDDING_SAMPLES = 75 * HOP_SAMPLES + 512  # samples one embedding sees
@@ -122,20 +128,26 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
+@cache
+def _networks() -> tuple[SpeechEmbedding, LogMel]:
+    """Both front ends, once per process."""
+    from wakelark.features.embedding import SpeechEmbedding
+    from wakelark.features.logmel_torch import LogMel
+
+    return SpeechEmbedding(), LogMel()
+
+
 def _compute_segment(plan: _Plan, start: int) -> None:
     """Fill the part of both feature files that belongs to the embeddings `start .. start + _SEGMENT`."""
     import torch
 
-    from wakelark.features.embedding import SpeechEmbedding
-    from wakelark.features.logmel_torch import LogMel
-
     audio = np.load(plan.path, mmap_mode="r")
     logmel, embeddings = (np.load(file, mmap_mode="r+") for file in plan.files())
     stop = min(start + _SEGMENT, plan.steps)
-    piece = to_float(audio[start * EMBEDDING_STEP : (stop - 1) * EMBEDDING_STEP + EMBEDDING_SAMPLES])
+    piece = audio[start * EMBEDDING_STEP : (stop - 1) * EMBEDDING_STEP + EMBEDDING_SAMPLES]
+    embeddings[start:stop] = _networks()[0].embed_stream(np.asarray(piece))
     with torch.no_grad():
-        embeddings[start:stop] = SpeechEmbedding().embed(torch.from_numpy(piece)[None])[0].numpy()
         first = start * 8
         last = plan.frames if stop == plan.steps else stop * 8
         piece = to_float(audio[first * HOP_SAMPLES : (last - 1) * HOP_SAMPLES + LOGMEL_SAMPLES])
-        logmel[first:last] = LogMel()(torch.from_numpy(piece)[None])[0].T.numpy()
+        logmel[first:last] = _networks()[1](torch.from_numpy(piece)[None])[0].T.numpy()
