@@ -128,10 +128,8 @@ def test_a_flag_on_a_positive_is_ignored_and_counted(cls: type[Trainer]) -> None
 
 @pytest.mark.parametrize("cls", TRAINERS)
 def test_gradients_reach_the_student_and_never_the_teacher(cls: type[Trainer]) -> None:
-    trainer = build(cls, hard_negative_weight=3.0)
-    teachers = [
-        value for value in vars(trainer).values() if isinstance(value, nn.Module) and value is not trainer.model
-    ]
+    teacher = MeanTeacher()
+    trainer = build(cls, hard_negative_weight=3.0, teacher=teacher)
     outputs = trainer.model(torch.tensor([[1.0, 0.5], [-0.5, 1.0], [0.3, 0.2]]))
     audio = AUDIO.clone().requires_grad_()
     trainer.compute_loss(outputs, TARGETS, audio, None, FLAGS).backward()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+DISTILLATION_OFF = "distillation is off"
+
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
@@ -49,7 +51,7 @@ class Counters:
         )
         said = [f"{count} of {self.batches} batches {reason}" for count, reason in reasons if count]
         if not said:
-            return "" if self.distilled_share == 1 or not self.examples else "distillation is off"
+            return "" if self.distilled_share == 1 or not self.examples else DISTILLATION_OFF
         return f"the teacher taught {100 * self.distilled_share:.1f} % of the examples: " + ", ".join(said)
 
     def to_dict(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from wakelark.errors import DataError, Interrupted, ModelError
 from wakelark.losses.pooling import max_pool
 from wakelark.training.batch import Batch
 from wakelark.training.checkpoint import CheckpointFolder, Snapshot
+from wakelark.training.counters import DISTILLATION_OFF
 from wakelark.training.ema import WeightAverage
 from wakelark.training.interrupt import InterruptGuard
 from wakelark.training.metrics_log import Metrics, MetricsLog
@@ -276,7 +277,7 @@ class _Loop:
         self._model.load_state_dict(self._keeper.best_weights)
         self._model.eval()
         why = counters.why_not_distilled()
-        if why:
+        if why and why != DISTILLATION_OFF:
             logger.warning("%s", why)
         return TrainingResult(
             best_figure=state.best_figure,
