@@ -58,6 +58,10 @@ class GraphBuilder:
         self._nodes.append(node)
         return name
 
+    def split_first(self, value: str, sizes: Sequence[int], names: Sequence[str]) -> None:
+        """Cut an input along axis 1 into named parts, before all other nodes, which may so use the names already."""
+        self._nodes.insert(0, helper.make_node("Split", [value, self.ints(sizes)], list(names), axis=1))
+
     def slice(self, value: str, *, axis: int, start: int, stop: int | None = None, step: int = 1) -> str:
         """`value[start:stop:step]` along one axis; `stop` None means to the end."""
         end = (-(2**31) if step < 0 else 2**31 - 1) if stop is None else stop

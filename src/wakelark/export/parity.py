@@ -1,0 +1,106 @@
+"""Does the written model say what the trained network says? Streamed in random chunks, over a minute of audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+
+from wakelark.audio import SAMPLE_RATE, Float32Array
+from wakelark.errors import ModelError
+from wakelark.model_card import ModelCard
+
+TOLERANCE = 1e-4
+PROBE_S = 60
+
+
+def probe_audio(rng: np.random.Generator, *, seconds: int) -> Float32Array:
+    """Audio that exercises a model: bursts of gliding harmonics in noise, from silence up to full scale.
+
+    Shape: `-> [seconds * 16000]`
+    """
+    pieces = []
+    time_s = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    for _ in range(seconds):
+        start_hz, glide_hz = rng.uniform(80, 300), rng.uniform(-60, 120)
+        phase = 2 * np.pi * (start_hz * time_s + glide_hz * time_s**2 / 2)
+        voice = sum(np.sin(k * phase) * rng.uniform(0, 1) / k for k in range(1, 20))
+        syllables = np.clip(np.sin(2 * np.pi * rng.uniform(2, 6) * time_s + rng.uniform(0, 6)), 0, 1)
+        loudness, hiss = 10 ** rng.uniform(-3, -0.3), 10 ** rng.uniform(-5, -2)
+        pieces.append(loudness * voice * syllables + hiss * rng.standard_normal(SAMPLE_RATE))
+    audio = np.concatenate(pieces).clip(-1, 1)
+    audio[: SAMPLE_RATE // 2] = 0
+    return np.rint(audio * 32767).astype(np.float32) / np.float32(32768)
+
+
+def stream_scores(
+    model: bytes, audio: Float32Array, card: ModelCard, *, chunk_steps: Callable[[], int]
+) -> Float32Array:
+    """Scores of a model file over a stream that starts with the card's warm-up of silence.
+
+    Args:
+        model: the ONNX file.
+        audio: a whole number of steps.
+        card: what the file says about itself.
+        chunk_steps: gives the number of steps of each call.
+
+    Shape: `[n] -> [n / step_samples]`
+    """
+    session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+    state = np.zeros((1, card.state_size), np.float32)
+    whole = np.concatenate([np.zeros(card.warm_up_samples, np.float32), audio])
+    scores, position = [], 0
+    while position < len(whole):
+        stop = position + chunk_steps() * card.step_samples
+        part, state = session.run(["scores", "new_state"], {"audio": whole[None, position:stop], "state": state})
+        scores.append(np.asarray(part, np.float32)[0])
+        position = stop
+    return np.concatenate(scores)[card.warm_up_samples // card.step_samples :]
+
+
+def check_parity(
+    model: bytes,
+    offline: Callable[[Float32Array], Float32Array],
+    card: ModelCard,
+    *,
+    lead_samples: int,
+    rng: np.random.Generator,
+) -> float:
+    """The largest difference between the streamed model and the trained network.
+
+    Args:
+        model: the ONNX file.
+        offline: scores of the trained network over a clip, `[N] -> [S]`.
+        card: what the file says about itself.
+        lead_samples: silence that makes the clip's first score end where the stream's first score ends.
+        rng: draws the audio and the chunks.
+
+    Raises:
+        ModelError: they differ by more than 1e-4, or not even in number alike.
+    """
+    audio = probe_audio(rng, seconds=PROBE_S)
+    audio = audio[: len(audio) // card.step_samples * card.step_samples]
+    streamed = stream_scores(model, audio, card, chunk_steps=lambda: int(rng.choice([1, 2, 3, 7, 50, 200])))
+    lead = np.zeros(lead_samples + card.warm_up_samples, np.float32)
+    whole = offline(np.concatenate([lead, audio]))[card.warm_up_samples // card.step_samples :]
+    if streamed.shape != whole.shape:
+        raise ModelError(
+            f"the exported model gives {streamed.size} scores where the trained network gives {whole.size}; "
+            "nothing was written; this is a fault in wakelark, please report it"
+        )
+    difference = float(np.abs(streamed - whole).max())
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"the exported model differs from the trained network by {difference:.2g} (allowed: {TOLERANCE:g}); "
+            "nothing was written; this is a fault in wakelark, please report it"
+        )
+    return difference
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
