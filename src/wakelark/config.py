@@ -25,74 +25,74 @@ class CorpusConfig(Section):
     """Folder with further Piper (`.onnx` + `.onnx.json`) and Kokoro (`.bin`, `.npz`) voices."""
     held_out_engine: Literal["espeak", "kokoro", "piper", "flite"] | None = None
     """An engine whose clips all go to the test split."""
-    espeak_positives: int = Field(600, ge=0)
-    kokoro_positives: int = Field(160, ge=0)
-    piper_positives: int = Field(300, ge=0)
-    flite_positives: int = Field(120, ge=0)
-    in_sentence_share: float = Field(0.25, ge=0, le=1)
+    espeak_positives: int = Field(default=600, ge=0)
+    kokoro_positives: int = Field(default=160, ge=0)
+    piper_positives: int = Field(default=300, ge=0)
+    flite_positives: int = Field(default=120, ge=0)
+    in_sentence_share: float = Field(default=0.25, ge=0, le=1)
     """Share of the positives that end a sentence instead of standing alone."""
-    near_miss_ratio: float = Field(0.8, ge=0)
+    near_miss_ratio: float = Field(default=0.8, ge=0)
     """Near-miss, partial and swapped clips per positive clip, in the same voices."""
-    sentence_ratio: float = Field(0.5, ge=0)
+    sentence_ratio: float = Field(default=0.5, ge=0)
     """Ordinary sentences per positive clip, in the same voices."""
-    near_miss_phrases: int = Field(120, ge=0)
+    near_miss_phrases: int = Field(default=120, ge=0)
     """How many different near-miss phrases are spoken."""
-    dev_share: float = Field(0.12, gt=0, lt=0.5)
-    test_share: float = Field(0.12, gt=0, lt=0.5)
+    dev_share: float = Field(default=0.12, gt=0, lt=0.5)
+    test_share: float = Field(default=0.12, gt=0, lt=0.5)
 
 
 class AugmentConfig(Section):
     """How often and how strongly clips are changed before training."""
 
-    speed_probability: float = Field(0.5, ge=0, le=1)
-    speed_range: float = Field(0.12, ge=0, lt=0.5)
-    room_probability: float = Field(0.6, ge=0, le=1)
-    noise_probability: float = Field(0.75, ge=0, le=1)
+    speed_probability: float = Field(default=0.5, ge=0, le=1)
+    speed_range: float = Field(default=0.12, ge=0, lt=0.5)
+    room_probability: float = Field(default=0.6, ge=0, le=1)
+    noise_probability: float = Field(default=0.75, ge=0, le=1)
     snr_db_min: float = 0.0
     snr_db_max: float = 25.0
-    tilt_db_per_octave: float = Field(5.0, ge=0)
-    low_pass_probability: float = Field(0.35, ge=0, le=1)
-    high_pass_probability: float = Field(0.4, ge=0, le=1)
-    codec_probability: float = Field(0.1, ge=0, le=1)
-    clip_probability: float = Field(0.1, ge=0, le=1)
+    tilt_db_per_octave: float = Field(default=5.0, ge=0)
+    low_pass_probability: float = Field(default=0.35, ge=0, le=1)
+    high_pass_probability: float = Field(default=0.4, ge=0, le=1)
+    codec_probability: float = Field(default=0.1, ge=0, le=1)
+    clip_probability: float = Field(default=0.1, ge=0, le=1)
     gain_db_min: float = -32.0
     gain_db_max: float = 0.0
-    speech_before_probability: float = Field(0.3, ge=0, le=1)
-    speech_after_probability: float = Field(0.2, ge=0, le=1)
-    views_per_positive: int = Field(5, ge=1)
-    views_per_negative: int = Field(2, ge=1)
+    speech_before_probability: float = Field(default=0.3, ge=0, le=1)
+    speech_after_probability: float = Field(default=0.2, ge=0, le=1)
+    views_per_positive: int = Field(default=5, ge=1)
+    views_per_negative: int = Field(default=2, ge=1)
 
 
 class TeacherConfig(Section):
     """The heads on the frozen speech embedding: `model.onnx`."""
 
-    heads: int = Field(4, ge=1, le=8)
-    context_steps: int = Field(10, ge=1, le=16)
+    heads: int = Field(default=4, ge=1, le=8)
+    context_steps: int = Field(default=10, ge=1, le=16)
     """Embedding steps (80 ms each) a head sees."""
-    hidden: int = Field(32, ge=1)
-    steps: int = Field(700, ge=1)
-    batch_size: int = Field(256, ge=8)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    dropout: float = Field(0.3, ge=0, lt=1)
+    hidden: int = Field(default=32, ge=1)
+    steps: int = Field(default=700, ge=1)
+    batch_size: int = Field(default=256, ge=8)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
 
 
 class StudentConfig(Section):
     """The tiny causal network: `model_tiny.onnx`."""
 
     architecture: Literal["ds_tcn"] = "ds_tcn"
-    channels: int = Field(64, ge=8)
+    channels: int = Field(default=64, ge=8)
     kernels: tuple[int, ...] = (5, 7, 7, 9, 9)
     """Kernel lengths of the blocks, in steps of 40 ms: together a receptive field of 1.35 s."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
 class LossConfig(Section):
     """The supervised loss."""
 
-    hard_negative_weight: float = Field(1.5, ge=0)
+    hard_negative_weight: float = Field(default=1.5, ge=0)
     """Weight of a flagged negative; 1.0 switches the weighting off."""
-    all_steps_weight: float = Field(0.2, ge=0)
+    all_steps_weight: float = Field(default=0.2, ge=0)
     """Weight of the term that asks every step of a negative to be silent, beside the loudest one."""
 
 
@@ -100,8 +100,8 @@ class DistillationConfig(Section):
     """Total = (1 - alpha) * weighted student loss + alpha * temperature^2 * KL(teacher || student)."""
 
     enabled: bool = True
-    alpha: float = Field(0.6, ge=0, le=1)
-    temperature: float = Field(3.0, gt=0)
+    alpha: float = Field(default=0.6, ge=0, le=1)
+    temperature: float = Field(default=3.0, gt=0)
     on_missing_audio: Literal["count", "error"] = "count"
     """What a batch without raw audio means: counted and reported, or an error."""
 
@@ -109,22 +109,22 @@ class DistillationConfig(Section):
 class TrainingConfig(Section):
     """The student's optimisation."""
 
-    steps: int = Field(1600, ge=1)
-    batch_size: int = Field(160, ge=8)
-    learning_rate: float = Field(4e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warmup_share: float = Field(0.1, ge=0, lt=1)
-    clip_norm: float = Field(2.0, gt=0)
-    ema_decay: float = Field(0.995, ge=0, lt=1)
-    steps_per_epoch: int = Field(100, ge=1)
+    steps: int = Field(default=1600, ge=1)
+    batch_size: int = Field(default=160, ge=8)
+    learning_rate: float = Field(default=4e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=2.0, gt=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    steps_per_epoch: int = Field(default=100, ge=1)
     """An epoch is this many steps: the unit of metrics, checkpoints and selection."""
-    positive_share: float = Field(0.3, gt=0, lt=1)
+    positive_share: float = Field(default=0.3, gt=0, lt=1)
     """Share of positives in a batch."""
-    hard_share: float = Field(0.1, ge=0, le=0.5)
+    hard_share: float = Field(default=0.1, ge=0, le=0.5)
     """Share of the negatives in a batch that are near misses or mined."""
-    source_share: float = Field(0.4, gt=0, le=1)
+    source_share: float = Field(default=0.4, gt=0, le=1)
     """No source has more than this share of the recordings in a batch, when there are enough of them."""
-    workers: int = Field(2, ge=1)
+    workers: int = Field(default=2, ge=1)
     """Processes for synthesis, views and features."""
     tensorboard: bool = False
 
@@ -132,23 +132,23 @@ class TrainingConfig(Section):
 class MiningConfig(Section):
     """Hard negatives from the training recordings."""
 
-    rounds: int = Field(1, ge=0)
-    events_per_round: int = Field(400, ge=1)
-    share_per_source: float = Field(0.35, gt=0, le=1)
+    rounds: int = Field(default=1, ge=0)
+    events_per_round: int = Field(default=400, ge=1)
+    share_per_source: float = Field(default=0.35, gt=0, le=1)
     """At most this share of a round's events comes from one source."""
-    score_min: float = Field(0.005, gt=0, lt=1)
+    score_min: float = Field(default=0.005, gt=0, lt=1)
     """Quieter events teach nothing."""
-    views_per_event: int = Field(3, ge=1)
+    views_per_event: int = Field(default=3, ge=1)
 
 
 class EvaluationConfig(Section):
     """Operating points and the decision rule."""
 
-    fa_per_hour: float = Field(0.5, gt=0)
+    fa_per_hour: float = Field(default=0.5, gt=0)
     """False alarms per hour the threshold is chosen for, on development audio."""
-    smoothing_s: float = Field(0.12, ge=0)
+    smoothing_s: float = Field(default=0.12, ge=0)
     """The scores are averaged over about this time (at least one step)."""
-    refractory_s: float = Field(1.5, gt=0)
+    refractory_s: float = Field(default=1.5, gt=0)
 
 
 class Config(Section):
@@ -159,7 +159,7 @@ class Config(Section):
     """Other spellings, or espeak phonemes in [[...]], of the phrase."""
     language: str = "en-us"
     preset: Literal["smoke", "quick", "standard", "thorough"] = "standard"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     positives: str | None = None
     """Folder with own recordings of the phrase."""
     negatives: str | None = None
