@@ -26,7 +26,7 @@ ORDER = [
     "pipeline",
     "cli",
 ]
-COMMON = {"errors", "audio", "audio_header", "config", "config_file", "model_card"}
+COMMON = {"errors", "audio", "audio_header", "config", "config_file", "strict_yaml", "model_card"}
 """Importable from everywhere; these import only one another."""
 
 RUNTIME_SEES = {"runtime", "audio", "audio_header", "errors", "model_card"}
