@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wakelark.cli.output import Progress, emit, note, progress_bar
+from wakelark.cli.output import emit, note, progress_bar
 from wakelark.errors import SetupError
 
 if TYPE_CHECKING:
@@ -49,25 +49,6 @@ def fetch(
         raise SetupError(f"no recordings could be fetched: {next(iter(report.failed.values()))}")
 
 
-def fetch_for_training(size: str, *, workers: int, progress: Progress) -> FetchReport:
-    """What `train` does when something of the set is missing: says size and disk, fetches, warns and goes on.
-
-    Raises:
-        SetupError: the disk is too small.
-        BusyError: another process is fetching.
-    """
-    from wakelark.corpus.cache import cache_folder
-    from wakelark.corpus.recordings import fetch_recordings, missing, size_and_disk
-
-    if absent := missing(size):
-        download, disk = size_and_disk(size)
-        note(f"{len(absent)} packages, {download} MB to download, {disk} MB of free disk needed in {cache_folder()}")
-    report = fetch_recordings(size, workers=workers, progress=progress)
-    for line in problem_lines(report):
-        note(line)
-    return report
-
-
 def report_text(report: FetchReport, cache: str) -> str:
     """A fetch report for people."""
     hours = ", ".join(f"{role} {minutes / 60:.2f} h" for role, minutes in report.minutes.items())
@@ -77,19 +58,7 @@ def report_text(report: FetchReport, cache: str) -> str:
     if report.skipped:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
         lines.append(f"files left out: {counts}")
-    return "\n".join(lines + problem_lines(report))
-
-
-def problem_lines(report: FetchReport) -> list[str]:
-    """What could not be had and what that costs; empty when all is there."""
-    if not report.failed:
-        return []
-    lost = ", ".join(f"{role} {minutes / 60:.2f} h" for role, minutes in report.lost_minutes.items())
-    reasons = dict.fromkeys(report.failed.values())  # often the same for all
-    lines = [f"warning: {len(report.failed)} packages are missing: {', '.join(report.failed)}"]
-    lines += [f"  {reason}" for reason in reasons]
-    lines.append(f"  this costs {lost} of recordings: more false alarms, and less certain figures about them")
-    return lines
+    return "\n".join([*lines, *report.warnings()])
 
 
 def _fetch_voices() -> tuple[int, str]:

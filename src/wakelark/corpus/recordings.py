@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from wakelark.audio import find_audio_files, printable
@@ -43,8 +43,19 @@ class FetchReport:
     failed: dict[str, str]
     lost_minutes: dict[str, float]
     minutes: dict[str, float]
-    skipped: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
+    skipped: dict[str, int]
+    seconds: float
+
+    def warnings(self) -> list[str]:
+        """Lines for people: what could not be had and what that costs; empty when all is there."""
+        if not self.failed:
+            return []
+        lost = ", ".join(f"{role} {minutes / 60:.2f} h" for role, minutes in self.lost_minutes.items())
+        return [
+            f"warning: {len(self.failed)} packages are missing: {', '.join(self.failed)}",
+            *(f"  {reason}" for reason in dict.fromkeys(self.failed.values())),  # often one reason for all
+            f"  this costs {lost} of recordings: more false alarms, and less certain figures about them",
+        ]
 
 
 def streams(role: str | None = None, *, size: str = "thorough") -> list[Stream]:
@@ -222,7 +233,9 @@ def _remove_leaks() -> None:
         kept = [file for file in stream.files if owner.setdefault(file.digest, stream.name) == stream.name]
         if len(kept) == len(stream.files):
             continue
-        gone = [(file.name, "duplicate") for file in stream.files if owner[file.digest] != stream.name]
+        gone = [
+            (file.name, f"also in {owner[file.digest]}") for file in stream.files if owner[file.digest] != stream.name
+        ]
         audio = stream.load()
         write_stream(
             [Piece(file.name, file.digest, audio[file.start : file.start + file.samples]) for file in kept],
