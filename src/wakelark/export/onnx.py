@@ -110,7 +110,7 @@ def export_student(student: Student, card: ModelCard, path: Path) -> Exported:
 
     def offline(audio: Float32Array) -> Float32Array:
         with torch.inference_mode():
-            return torch.sigmoid(student(front_end(torch.from_numpy(audio)[None])))[0].numpy()
+            return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
 
     lead = _lead_samples(student.receptive_field_frames, STEP_FRAMES)
     return _write(build_student_graph(student), offline, card, path, lead_samples=lead)
@@ -137,7 +137,7 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
         padded = np.concatenate([audio, np.zeros(MEL_OFFSET_SAMPLES, np.float32)])
         with torch.inference_mode():
             embeddings = embedding(embedding.mel(torch.from_numpy(padded)[None]))
-            return torch.sigmoid(ensemble(embeddings))[0].numpy()
+            return ensemble(embeddings)[0].numpy()
 
     lead = _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES)
     return _write(build_accurate_graph(ensemble), offline, card, path, lead_samples=lead)

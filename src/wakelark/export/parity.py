@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from wakelark.audio import SAMPLE_RATE, Float32Array
@@ -12,6 +14,7 @@ from wakelark.errors import ModelError
 from wakelark.model_card import ModelCard
 
 TOLERANCE = 1e-4
+LOGIT_TOLERANCE = 1e-2
 PROBE_S = 60
 
 
@@ -34,15 +37,16 @@ def probe_audio(rng: np.random.Generator, *, seconds: int) -> Float32Array:
     return np.rint(audio * 32767).astype(np.float32) / np.float32(32768)
 
 
-def stream_scores(
-    model: bytes, audio: Float32Array, card: ModelCard, *, chunk_steps: Callable[[], int]
+def stream(
+    model: bytes, audio: Float32Array, card: ModelCard, *, output: str, chunk_steps: Callable[[], int]
 ) -> Float32Array:
-    """Scores of a model file over a stream that starts with the card's warm-up of silence.
+    """An output of a model file over a stream that starts with the card's warm-up of silence.
 
     Args:
         model: the ONNX file.
         audio: a whole number of steps.
         card: what the file says about itself.
+        output: "scores", or another output with one value per step.
         chunk_steps: gives the number of steps of each call.
 
     Shape: `[n] -> [n / step_samples]`
@@ -50,13 +54,13 @@ def stream_scores(
     session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
     state = np.zeros((1, card.state_size), np.float32)
     whole = np.concatenate([np.zeros(card.warm_up_samples, np.float32), audio])
-    scores, position = [], 0
+    values, position = [], 0
     while position < len(whole):
         stop = position + chunk_steps() * card.step_samples
-        part, state = session.run(["scores", "new_state"], {"audio": whole[None, position:stop], "state": state})
-        scores.append(np.asarray(part, np.float32)[0])
+        part, state = session.run([output, "new_state"], {"audio": whole[None, position:stop], "state": state})
+        values.append(np.asarray(part, np.float32).reshape(-1))
         position = stop
-    return np.concatenate(scores)[card.warm_up_samples // card.step_samples :]
+    return np.concatenate(values)[card.warm_up_samples // card.step_samples :]
 
 
 def check_parity(
@@ -67,35 +71,56 @@ def check_parity(
     lead_samples: int,
     rng: np.random.Generator,
 ) -> float:
-    """The largest difference between the streamed model and the trained network.
+    """The largest difference of a score between the streamed model and the trained network.
+
+    The logits are compared too: a well-trained network is silent on most of this audio, and two scores near 0 agree
+    whatever the logits are.
 
     Args:
         model: the ONNX file.
-        offline: scores of the trained network over a clip, `[N] -> [S]`.
+        offline: logits of the trained network over a clip, `[N] -> [S]`.
         card: what the file says about itself.
         lead_samples: silence that makes the clip's first score end where the stream's first score ends.
         rng: draws the audio and the chunks.
 
     Raises:
-        ModelError: they differ by more than 1e-4, or not even in number alike.
+        ModelError: they differ by more than 1e-4 (logits: 1e-2), or not even in number alike.
     """
     audio = probe_audio(rng, seconds=PROBE_S)
     audio = audio[: len(audio) // card.step_samples * card.step_samples]
-    streamed = stream_scores(model, audio, card, chunk_steps=lambda: int(rng.choice([1, 2, 3, 7, 50, 200])))
     lead = np.zeros(lead_samples + card.warm_up_samples, np.float32)
-    whole = offline(np.concatenate([lead, audio]))[card.warm_up_samples // card.step_samples :]
-    if streamed.shape != whole.shape:
-        raise ModelError(
-            f"the exported model gives {streamed.size} scores where the trained network gives {whole.size}; "
-            "nothing was written; this is a fault in wakelark, please report it"
-        )
-    difference = float(np.abs(streamed - whole).max())
-    if not difference <= TOLERANCE:
-        raise ModelError(
-            f"the exported model differs from the trained network by {difference:.2g} (allowed: {TOLERANCE:g}); "
-            "nothing was written; this is a fault in wakelark, please report it"
-        )
+    logits = offline(np.concatenate([lead, audio]))[card.warm_up_samples // card.step_samples :]
+    scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+    def draw_steps() -> int:
+        return int(rng.choice([1, 2, 3, 7, 50, 200]))
+
+    difference = 0.0
+    with_logits = _with_logits(model)
+    for what, file, output, expected, tolerance in (
+        ("logit", with_logits, "logits", logits, LOGIT_TOLERANCE),
+        ("score", model, "scores", scores, TOLERANCE),
+    ):
+        streamed = stream(file, audio, card, output=output, chunk_steps=draw_steps)
+        if streamed.shape != expected.shape:
+            _fail(f"gives {streamed.size} scores where the trained network gives {expected.size}")
+        difference = float(np.abs(streamed - expected).max())
+        if not difference <= tolerance:
+            _fail(f"differs from the trained network by {difference:.2g} in a {what} (allowed: {tolerance:g})")
     return difference
+
+
+def _with_logits(model: bytes) -> bytes:
+    """The same model with what goes into its sigmoid as a further output."""
+    proto = onnx.load_model_from_string(model)
+    sigmoid = next(node for node in proto.graph.node if node.op_type == "Sigmoid")
+    proto.graph.node.append(onnx.helper.make_node("Identity", [sigmoid.input[0]], ["logits"]))
+    proto.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None))
+    return proto.SerializeToString()
+
+
+def _fail(how: str) -> NoReturn:
+    raise ModelError(f"the exported model {how}; nothing was written; this is a fault in wakelark, please report it")
 
 
 def _options() -> onnxruntime.SessionOptions:
