@@ -153,6 +153,12 @@ class Espeak:
         mnemonics = _words(" ".join(self._clauses(text, ord(_SEPARATOR) << 8)), strip="")
         return Phonemes(ipa=ipa, words=words, mnemonics=mnemonics)
 
+    def flat(self, text: str, *, voice: str) -> tuple[str, ...]:
+        """`phonemes(...).flat` alone, three times faster."""
+        self._set_voice(voice)
+        words = _words(" ".join(self._clauses(text, _IPA | (ord(_SEPARATOR) << 8))), strip="ˈˌ")
+        return tuple(phoneme for word in words for phoneme in word)
+
     def _clauses(self, text: str, mode: int) -> list[str]:
         buffer = ctypes.create_string_buffer(text.encode())
         pointer = ctypes.c_void_p(ctypes.addressof(buffer))

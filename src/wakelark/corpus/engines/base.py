@@ -68,7 +68,7 @@ class Engine(ABC):
 
     name: ClassVar[str]
     licence: ClassVar[str]
-    """Of the speech it makes, as far as the voices' licence says."""
+    """Of the speech it makes, as the voices' packages state it."""
     natural: ClassVar[bool]
     """True when the voices were learned from people."""
     takes_phonemes: ClassVar[bool] = True
@@ -88,6 +88,14 @@ class Engine(ABC):
     @abstractmethod
     def source(self) -> str:
         """Package and version of program and model; a part of the cache's key."""
+
+    def identity(self, voice: Voice) -> str:
+        """What tells the voice's file from another of the same name; a part of the cache's key."""
+        return ""
+
+    def licence_of(self, voice: Voice) -> str:
+        """The licence of one voice's speech; the engine's unless the voice has its own."""
+        return self.licence
 
     @abstractmethod
     def voices(self, language: str) -> list[Voice]:

