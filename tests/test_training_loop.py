@@ -176,7 +176,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path, step: int) -
     assert [line["epoch"] for line in lines] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_saves_in_the_middle_of_an_epoch_and_resumes_to_the_same_bits(
     tmp_path: Path, number: int, code: int
 ) -> None:
@@ -200,6 +200,15 @@ def test_the_second_signal_leaves_at_once(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="at once"):
         run(config(), tmp_path, on_step=stop_at(14, twice))
     assert [path.name for path in (tmp_path / "student").iterdir()] == ["step-00000010"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        _, result = run(config(), on_step=stop_at(14, lambda: os.kill(os.getpid(), signal.SIGHUP)))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(result.history) == 3
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training: the first finishes the step and saves, the second leaves at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first finishes the step and saves, the second leaves at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from wakelark.errors import Interrupted
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptGuard:
     """Notes the first signal in `signal_number` instead of breaking off; raises `Interrupted` at the second.
 
-    Signals can only be handled in the main thread; elsewhere the guard does nothing.
+    Signals can only be handled in the main thread; elsewhere the guard does nothing. A signal that is ignored (by nohup,
+    or by a shell for its background jobs) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,8 @@ class InterruptGuard:
     def __enter__(self) -> InterruptGuard:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._note)
         return self
 
