@@ -18,7 +18,8 @@ from wakelark.audio import to_float
 from wakelark.augment.beds import BedLibrary
 from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
-from wakelark.corpus.streams import Stream
+from wakelark.corpus.streams import Stream, read_stream
+from wakelark.errors import DataError
 from wakelark.training.clip_audio import ClipReader, Neighbours
 from wakelark.training.view_store import RECORD, ViewStore, shard_bytes, shard_is_complete
 from wakelark.training.views import FULL_WINDOW, WINDOW_SAMPLES, render_view
@@ -36,16 +37,15 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class BedSource:
-    """A recording to make beds of: its file below the cache folder, "music" or "speech", and what identifies it."""
+    """A recording to make beds of: its stream's file below the cache folder, and "music" or "speech"."""
 
     path: str
     kind: str
-    sha256: str
 
 
 def bed_sources(streams: Sequence[Stream]) -> list[BedSource]:
     """The streams of the role "train" as sources of beds."""
-    return [BedSource(stream.path, stream.kind, stream.sha256) for stream in streams if stream.role == "train"]
+    return [BedSource(stream.path, stream.kind) for stream in streams if stream.role == "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,9 @@ def _plan(
 ) -> Iterator[_Shard]:
     """The shards. Recordings are kept apart, because they do not depend on the phrase's other clips."""
     surroundings = content_key([clip.id for clip in neighbours if clip.kind == "sentence"])
-    common = content_key(VIEW_VERSION, config.model_dump(), seed, [(source.kind, source.sha256) for source in beds])
+    # How many views there are says nothing about one of them, so presets share the views of the recordings.
+    how = config.model_dump(exclude={"views_per_positive", "views_per_negative"})
+    common = content_key(VIEW_VERSION, how, seed, [(source.kind, _digest(source)) for source in beds])
     for alone in (True, False):
         items = [
             (clip, view)
@@ -133,6 +135,13 @@ def _identity(clip: Clip) -> list[object]:
     for irrelevant in ("text", "licence", "source", "engine"):
         del known[irrelevant]
     return list(known.values())
+
+
+def _digest(source: BedSource) -> str:
+    stream = read_stream((cache_folder() / source.path).with_suffix(".json"))
+    if stream is None:
+        raise DataError(f"the recording {cache_folder() / source.path} is not there or not whole; run `wakelark fetch`")
+    return stream.sha256
 
 
 def _rendered(todo: list[_Shard], start: Callable[[], _Renderer], *, workers: int) -> Iterator[int]:
