@@ -15,8 +15,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class InterruptGuard:
     """Notes the first signal in `signal_number` instead of breaking off; raises `Interrupted` at the second.
 
-    Signals can only be handled in the main thread; elsewhere the guard does nothing. A signal that is ignored (by nohup,
-    or by a shell for its background jobs) stays ignored.
+    Signals can only be handled in the main thread; elsewhere the guard does nothing. A signal that is ignored (by
+    nohup, or by a shell for its background jobs) stays ignored.
     """
 
     def __init__(self) -> None:
