@@ -19,7 +19,7 @@ from wakelark.features.embedding import SpeechEmbedding
 from wakelark.features.logmel_torch import LogMel
 from wakelark.training.clip_audio import ClipReader, Neighbours
 from wakelark.training.recording_windows import recording_windows
-from wakelark.training.render import bed_sources, render_views
+from wakelark.training.render import Progress, bed_sources, render_views
 from wakelark.training.view_store import RECORD, ViewStore
 from wakelark.training.views import WINDOW_SAMPLES, render_view
 
@@ -184,7 +184,13 @@ def corpus(cache: Path) -> tuple[list[Clip], list[Stream]]:
     return clips, [stream]
 
 
-def render(clips: list[Clip], streams: list[Stream], out: Path, workers: int = 1) -> ViewStore:
+def silent(done: int, total: int, what: str) -> None:
+    """No progress is shown."""
+
+
+def render(
+    clips: list[Clip], streams: list[Stream], out: Path, workers: int = 1, progress: Progress = silent
+) -> ViewStore:
     return render_views(
         clips,
         neighbours=clips,
@@ -193,7 +199,7 @@ def render(clips: list[Clip], streams: list[Stream], out: Path, workers: int = 1
         seed=0,
         out=out,
         workers=workers,
-        progress=lambda done, total, what: None,
+        progress=progress,
     )
 
 
@@ -223,6 +229,7 @@ class TestStore:
         assert np.array_equal(batch.hard, store.hard[order])
         assert np.array_equal(batch.embeddings, store.embeddings()[order].astype(np.float32))
         assert np.array_equal(batch.logmel, store.logmel()[order].astype(np.float32))
+        assert np.array_equal(batch.audio, to_float(store.audio(order)))
         self._check_views(store, order, batch, cache, clips, streams)
 
     def _check_views(self, store, order, batch, cache, clips, streams) -> None:
@@ -258,6 +265,26 @@ class TestStore:
         assert first.shards[0].stat().st_mtime_ns == before[first.shards[0]]
         assert first.shards[1].read_bytes() == content
         assert np.load(first.shards[0]).dtype == RECORD
+
+    def test_an_interrupted_run_keeps_what_it_has(
+        self, corpus: tuple[list[Clip], list[Stream]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("wakelark.training.render.SHARD_VIEWS", 2)
+        clips, streams = corpus
+
+        def interrupt(done: int, total: int, what: str) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            render(clips, streams, tmp_path, progress=interrupt)
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        assert len(kept) == 2
+        counts: list[int] = []
+        store = render(clips, streams, tmp_path, progress=lambda done, total, what: counts.append(done))
+        assert counts == [4, 6, 7]
+        assert len(store.shards) == 4
+        assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
     def test_recordings_keep_their_shards_when_the_phrase_changes(
         self, corpus: tuple[list[Clip], list[Stream]], tmp_path: Path

@@ -119,13 +119,17 @@ class ViewStore:
         chosen = [self.clips[index] for index in self.clip[indices]]
         return np.array([clip.label == 0 and clip.hard_negative == 1 for clip in chosen], bool)
 
+    def audio(self, indices: NDArray[np.integer]) -> Int16Array:
+        """The samples of some views, in the order asked for; 64 kB each. Shape: `[B] -> [B, 32,000]`"""
+        return self._column("audio", np.asarray(indices, np.int64))
+
     def embeddings(self) -> NDArray[np.float16]:
         """The embeddings of all views, in memory: 3 kB each. Shape: `-> [V, 16, 96]`"""
-        return self._column("embeddings")
+        return self._column("embeddings", np.arange(len(self)))
 
     def logmel(self) -> NDArray[np.float16]:
         """The log-mel of all views, in memory: 16 kB each. Shape: `-> [V, 40, 198]`"""
-        return self._column("logmel")
+        return self._column("logmel", np.arange(len(self)))
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.integer]) -> ViewStore:
         """A store of some of the views: by a mask `[V]` or by indices."""
@@ -148,11 +152,12 @@ class ViewStore:
             view=_joined([store.view for store in stores]),
         )
 
-    def _column(self, name: Literal["logmel", "embeddings"]) -> NDArray[np.float16]:
-        kind, offset = RECORD.fields[name][:2] if RECORD.fields else (RECORD, 0)
-        values = np.empty((len(self), *kind.shape), np.float16)
-        raw = values.view(np.uint8).reshape(len(self), kind.itemsize)
-        for path, rows, places in self._by_shard(np.arange(len(self))):
+    def _column(self, name: Literal["audio", "logmel", "embeddings"], chosen: NDArray[np.int64]) -> NDArray:
+        assert RECORD.fields is not None
+        kind, offset = RECORD.fields[name][:2]
+        values = np.empty((chosen.size, *kind.shape), kind.base)
+        raw = values.view(np.uint8).reshape(chosen.size, kind.itemsize)
+        for path, rows, places in self._by_shard(chosen):
             _read_rows(path, rows, raw, places, offset=offset)
         return values
 
