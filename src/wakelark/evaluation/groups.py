@@ -52,6 +52,7 @@ class ScoredStream:
         seconds: its length.
         events: its false alarms at every threshold.
         synthetic: made by a synthesis engine; its rates are labelled so.
+        live_alarms: how often a running detector fired at the model's own threshold (see `events.live_alarms`).
         parts: (start in seconds, file name) of each file in it, in the order of time; may be empty.
     """
 
@@ -60,6 +61,7 @@ class ScoredStream:
     seconds: float
     events: Events
     synthetic: bool = False
+    live_alarms: int = 0
     parts: Sequence[tuple[float, str]] = field(default_factory=tuple)
 
     def locate(self, time_s: float) -> tuple[str, float]:

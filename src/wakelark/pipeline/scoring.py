@@ -15,8 +15,9 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
 from wakelark.errors import SetupError
+from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import draw_noise, mix_at_snr, positive_trial, score_trial, stream_events
+from wakelark.evaluation.stream import draw_noise, mix_at_snr, positive_trial, score_trial
 from wakelark.runtime.detector import Detector
 
 Progress = Callable[[int, int, str], None]
@@ -200,7 +201,7 @@ def _score_stream_job(detector: Detector, job: _StreamJob) -> list[ScoredStream 
 
 def _score_stream(detector: Detector, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
     detector.reset()
-    scores: list[np.ndarray] = []
+    scores: list[np.ndarray] = [np.zeros(0, np.float32)]
     samples = 0
     try:
         for block in stream.blocks():
@@ -208,19 +209,16 @@ def _score_stream(detector: Detector, stream: StreamSource, floor: float) -> Sco
             scores.append(np.array(detector.score(block), np.float32))
     except BadAudio as error:
         return error
-    events = stream_events(
-        np.concatenate(scores) if scores else np.zeros(0),
-        step_s=detector.step_s,
-        smoothing_steps=detector.card.smoothing_steps,
-        refractory_s=detector.card.refractory_s,
-        floor=floor,
-    )
+    smoothed = smooth(np.concatenate(scores), detector.card.smoothing_steps)
+    rule = {"step_s": detector.step_s, "refractory_s": detector.card.refractory_s}
+    events = find_events(smoothed, floor=floor, **rule)
     return ScoredStream(
         name=stream.name,
         kind=stream.kind,
         seconds=samples / SAMPLE_RATE if stream.seconds is None else stream.seconds,
         events=events,
         synthetic=stream.synthetic,
+        live_alarms=len(live_alarms(smoothed, threshold=detector.threshold, **rule)),
         parts=stream.parts,
     )
 
