@@ -12,6 +12,7 @@ _PAUSE_FRAMES = 35  # a longer pause ends the phrase: a door or a breath before 
 _MARGIN_FRAMES = 3
 _BELOW_PEAK_DB = 35.0
 _FLOOR_PERCENTILE = 25
+_CONTRAST_DB = 6.0
 _ABOVE_FLOOR = (0.4, 0.5, 0.6, 0.7)  # of the way from the room's level to the peak
 
 
@@ -20,7 +21,7 @@ def speech_span(audio: Int16Array) -> tuple[int, int] | None:
 
     Frames of 10 ms count as speech within 35 dB of the loudest and 40 % of the way (in dB) from the room's level up to
     it; in a loud room, where that gives too long a stretch, 50 to 70 %. The stretch is the one around the loudest
-    frame, over pauses of up to 0.35 s.
+    frame, over pauses of up to 0.35 s. A recording of at most 2 s without contrast counts whole.
 
     Shape: `[n] -> (start, end)`, 0 <= start < end <= n
 
@@ -36,6 +37,8 @@ def speech_span(audio: Int16Array) -> tuple[int, int] | None:
     padded = np.pad(10 * np.log10(power + 1.0), _MEDIAN_FRAMES // 2, mode="edge")
     level_db = np.median(np.lib.stride_tricks.sliding_window_view(padded, _MEDIAN_FRAMES), axis=1)
     peak_db, floor_db = level_db.max(), np.percentile(level_db, _FLOOR_PERCENTILE)
+    if peak_db - floor_db < _CONTRAST_DB:
+        return (0, len(audio)) if len(audio) <= MAX_SPAN_S * SAMPLE_RATE else None
     for share in _ABOVE_FLOOR:
         loud = np.flatnonzero(level_db >= max(peak_db - _BELOW_PEAK_DB, floor_db + share * (peak_db - floor_db)))
         start, end = _stretch(loud, int(level_db.argmax()))
