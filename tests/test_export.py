@@ -86,7 +86,7 @@ def run_frames(graph: StreamGraph, frames: str, audio: np.ndarray) -> np.ndarray
 
 
 def test_logmel_in_the_graph_equals_numpy() -> None:
-    audio = probe_audio(np.random.default_rng(5), seconds=4)[: 16_000 * 4]
+    audio = probe_audio(np.random.default_rng(5), seconds=4)
     noisy = audio + (np.random.default_rng(6).standard_normal(len(audio)) * 1e-3).astype(np.float32)
     graph = StreamGraph("front_end")
     ours = run_frames(graph, add_logmel(graph), noisy)
@@ -96,7 +96,7 @@ def test_logmel_in_the_graph_equals_numpy() -> None:
 
 def test_logmel_in_the_graph_on_real_speech(real_recordings: Path) -> None:
     for path in sorted(real_recordings.glob("*/*.flac"))[::60]:
-        audio, _ = sf.read(path, dtype="float32")
+        audio = np.asarray(sf.read(path, dtype="float32")[0], np.float32)
         audio = audio[: len(audio) // 160 * 160]
         graph = StreamGraph("front_end")
         ours = run_frames(graph, add_logmel(graph), audio)
@@ -159,6 +159,27 @@ def test_any_chunking_gives_the_same_scores(student: Student, tmp_path: Path) ->
     one = stream(model, audio, card, output="scores", chunk_steps=lambda: 1)
     many = stream(model, audio, card, output="scores", chunk_steps=lambda: 64)
     np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+def test_the_state_is_audio_and_then_the_students_own(student: Student, tmp_path: Path) -> None:
+    card = card_of(student_facts(student))
+    model = export_student(student, card, tmp_path / "m.onnx").path.read_bytes()
+    audio = probe_audio(np.random.default_rng(4), seconds=4)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    state = np.zeros((1, card.state_size), np.float32)
+    scores, state = (np.asarray(part) for part in session.run(None, {"audio": audio[None], "state": state}))
+    frames = torch.from_numpy(logmel(np.concatenate([np.zeros(320, np.float32), audio]))[: len(audio) // 160].T.copy())
+    with torch.inference_mode():
+        logits, own = student.stream(frames[None], torch.zeros(1, student.state_size))
+    np.testing.assert_array_equal(state[0, :320], audio[-320:])
+    np.testing.assert_allclose(state[:, 320:], own.numpy(), atol=1e-3)
+    np.testing.assert_allclose(scores, torch.sigmoid(logits).numpy(), atol=1e-4)
+
+
+def test_sizes_of_the_state_as_documented(student: Student, ensemble: HeadEnsemble) -> None:
+    assert student_facts(student).state_size == 320 + 40 + 64 * (4 + 6 + 6 + 8 + 8)
+    rows = 64 + 1536 + 2 * 1536 + 2 * 1152 + 2 * 768 + 2 * 384 + 192
+    assert accurate_facts(ensemble).state_size == 320 + rows + 9 * 96
 
 
 def test_warm_up_makes_the_first_state_forgotten(student: Student, ensemble: HeadEnsemble, tmp_path: Path) -> None:

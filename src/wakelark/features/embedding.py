@@ -81,8 +81,8 @@ class SpeechEmbedding(nn.Module):
                 values = functional.leaky_relu(values, LEAK).clamp_min(LOWEST)
         return values.squeeze(3).transpose(1, 2)
 
-    def embed(self, audio: Float32Array) -> Float32Array:
-        """Embeddings of a batch of clips of equal length.
+    def embed(self, audio: Float32Array | Int16Array) -> Float32Array:
+        """Embeddings of a batch of clips of equal length; int16 samples are scaled to [-1, 1].
 
         Shape: `[B, N] -> [B, (N - 12512) // 1280 + 1, 96]`
         """

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from wakelark.audio import Float32Array
 from wakelark.features.embedding_weights import resource
+from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.features.spectrum_torch import BandPower
 
 MEL_BANDS = 32
@@ -56,6 +57,6 @@ class EmbeddingMel(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         if audio.shape[-1] < MEL_SPAN_SAMPLES:
             return audio.new_zeros(audio.shape[0], 0, MEL_BANDS)
-        last = audio.shape[-1] - (MEL_SPAN_SAMPLES - MEL_OFFSET_SAMPLES - 400)
-        power = self.power(audio[..., MEL_OFFSET_SAMPLES:last])
+        unheard = MEL_SPAN_SAMPLES - MEL_OFFSET_SAMPLES - WINDOW_SAMPLES
+        power = self.power(audio[..., MEL_OFFSET_SAMPLES : audio.shape[-1] - unheard])
         return torch.log10(power.clamp_min(MEL_POWER_FLOOR)) + 2.0
