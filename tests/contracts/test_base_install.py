@@ -28,16 +28,14 @@ TRAINING_ONLY = [
     "sounddevice",
     "tensorboard",
 ]
-"""Import names of what only the extras bring; espeakng_loader and piper are GPL."""
-REFUSED = [*TRAINING_ONLY, "pydantic"]
-"""Newer versions of typer bring pydantic along; running a model must not come to need it."""
+"""Import names of what only the extras bring; espeakng_loader and piper are GPL. Newer typers bring pydantic along."""
 
 REFUSER = f"""
 import sys
 
 class Refuser:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {REFUSED!r}:
+        if name.partition(".")[0] in {TRAINING_ONLY!r}:
             raise ModuleNotFoundError(f"{{name}} is not part of the base install", name=name)
 
 sys.meta_path.insert(0, Refuser())

@@ -124,11 +124,11 @@ def defaults(function: Function) -> dict[str, str]:
 
 
 def test_a_setting_has_its_only_default_in_the_configuration(source: Path) -> None:
-    """The command line's None means: as configured. Everything else must be given a setting's value."""
+    """Everything must be given a setting's value; `train`'s None means: as configured. Other verbs know no settings."""
+    if source.parent == PACKAGE / "cli" and source.name != "train.py":
+        return
     settings = setting_names(Config())
     found = {
         (f.name, name): value for f in functions(source) for name, value in defaults(f).items() if name in settings
     }
-    if source.parent == PACKAGE / "cli":
-        found = {key: value for key, value in found.items() if value not in ("None", "''")}
-    assert found == {}
+    assert {key: value for key, value in found.items() if value not in ("None", "''")} == {}
