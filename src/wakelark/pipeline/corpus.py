@@ -19,7 +19,8 @@ from wakelark.corpus.speech_plan import cast_voices, plan_jobs, positives_of
 from wakelark.corpus.streams import Stream
 from wakelark.corpus.synthesise import synthesise
 from wakelark.errors import DataError
-from wakelark.phrase import near_misses, pronounce, risk
+from wakelark.phrase import near_misses, pronounce
+from wakelark.phrase.phrase_risk import Risk, risk
 from wakelark.training.stream_features import Progress
 
 FEWEST_POSITIVES = 20
@@ -125,7 +126,7 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     }
 
 
-def _risk_line(item) -> dict[str, str]:  # noqa: ANN001
+def _risk_line(item: Risk) -> dict[str, str]:
     return {"level": item.level, "what": item.what, "why": item.why, "remedy": item.remedy}
 
 

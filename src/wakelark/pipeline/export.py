@@ -1,0 +1,73 @@
+"""Stage "export": thresholds, cards and both model files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wakelark.config import Config
+from wakelark.corpus.clip import Clip
+from wakelark.evaluation.operating_point import DetCurve, selection_figure
+from wakelark.export.onnx import Exported, accurate_facts, export_accurate, export_student, student_facts
+from wakelark.models.heads import HeadEnsemble
+from wakelark.models.student import Student
+from wakelark.pipeline.cards import build_card
+from wakelark.pipeline.run_folder import RunFolder
+from wakelark.pipeline.threshold import Choice, choose_threshold
+
+ACCURATE = "model.onnx"
+TINY = "model_tiny.onnx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """Both files, and how their thresholds were chosen."""
+
+    accurate: Exported
+    tiny: Exported
+    accurate_choice: Choice
+    tiny_choice: Choice
+
+
+def export_models(
+    config: Config,
+    folder: RunFolder,
+    clips: Sequence[Clip],
+    *,
+    heads: HeadEnsemble,
+    accurate_curve: DetCurve,
+    student: Student,
+    tiny_curve: DetCurve,
+    created: str,
+) -> Exports:
+    """Choose both thresholds on the development curves and write both models, each checked against torch.
+
+    Raises:
+        ModelError: a file does not say what the network says; it is not written.
+        SetupError: a file cannot be written.
+    """
+    accurate_choice = choose_threshold(accurate_curve, config.evaluation)
+    tiny_choice = choose_threshold(tiny_curve, config.evaluation)
+    accurate = build_card(
+        config, accurate_facts(heads), accurate_choice, clips, created=created, measured=_measured(accurate_curve)
+    )
+    tiny = build_card(
+        config, student_facts(student), tiny_choice, clips, created=created, measured=_measured(tiny_curve)
+    )
+    return Exports(
+        accurate=export_accurate(heads, accurate, folder.root / ACCURATE),
+        tiny=export_student(student, tiny, folder.root / TINY),
+        accurate_choice=accurate_choice,
+        tiny_choice=tiny_choice,
+    )
+
+
+def _measured(curve: DetCurve) -> dict[str, object]:
+    return {
+        "development": {
+            "positives": len(curve.positives),
+            "hours": round(curve.hours, 3),
+            "selection_figure": round(selection_figure(curve), 5),
+            "what": "held-out synthetic voices against held-out recordings; the report has the test figures",
+        }
+    }

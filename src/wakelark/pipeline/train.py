@@ -1,0 +1,155 @@
+"""The main job: from a phrase to two models and a report, in stages that can be interrupted and resumed.
+
+Every stage keeps its work by content (clips, features, views, checkpoints), so going on is the same as starting: what is
+there is found, what is missing is made.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+
+import torch
+
+from wakelark.config import Config
+from wakelark.config_file import dump_config
+from wakelark.corpus.cache import write_atomically
+from wakelark.errors import ConfigError, Interrupted
+from wakelark.models.heads import HeadEnsemble
+from wakelark.models.student import Student
+from wakelark.pipeline.corpus import Corpus, build_corpus
+from wakelark.pipeline.export import Exports, export_models
+from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
+from wakelark.pipeline.report import write_report
+from wakelark.pipeline.rounds import Mined, mine
+from wakelark.pipeline.run_folder import RunFolder
+from wakelark.pipeline.student import StudentJob, train_student
+from wakelark.pipeline.teacher import TeacherJob, train_heads
+from wakelark.pipeline.views import Prepared, prepare
+from wakelark.training.stream_features import Progress
+from wakelark.training.training_loop import TrainingResult
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What the stages hand on."""
+
+    config: Config
+    folder: RunFolder
+    progress: Progress
+    device: str
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Keep a warning for the report."""
+        self.warnings.append(message)
+
+    @property
+    def resume_command(self) -> str:
+        return f'wakelark train --resume --out "{self.folder.root}"'
+
+
+def train(
+    config: Config, folder: RunFolder, *, resume: bool, device: str, progress: Progress
+) -> dict[str, object]:
+    """Run all stages and write the models and the report; returns the report.
+
+    Args:
+        config: complete, with the phrase.
+        folder: of the run.
+        resume: go on with what is in the folder.
+        device: "auto", "cpu" or "cuda": where the student is trained.
+        progress: called with (done, total, what).
+
+    Raises:
+        ConfigError, DataError, SetupError, ModelError, BusyError: as the stages say.
+        Interrupted: by a signal; everything finished so far is kept.
+    """
+    run = Run(config=config, folder=folder, progress=progress, device=_device(device))
+    folder.open(resume=resume)
+    with folder.lock(), _interruptible(run.resume_command):
+        if not resume:
+            write_atomically(folder.config, dump_config(config).encode())
+        return _stages(run)
+
+
+def _stages(run: Run) -> dict[str, object]:
+    folder = run.folder
+    with folder.stage("corpus"):
+        corpus = build_corpus(run.config, folder.manifest, progress=run.progress)
+    with folder.stage("views"):
+        prepared = prepare(run.config, corpus, folder.views, progress=run.progress)
+    with folder.stage("teacher"):
+        job = _teacher_job(run, prepared)
+        heads = train_heads(job, progress=run.progress, warn=run.warn)
+    with folder.stage("mining"):
+        mined = mine(job, heads, corpus, prepared.train_streams, folder, progress=run.progress, warn=run.warn)
+    with folder.stage("student"):
+        student, result = _student(run, prepared, mined)
+    with folder.stage("export"):
+        exports = _export(run, prepared, corpus, mined.heads, student)
+    with folder.stage("report"):
+        return write_report(
+            run.config, folder, corpus, exports, mined, result,
+            warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
+        )  # fmt: skip
+
+
+def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
+    return TeacherJob(
+        config=run.config, store=prepared.store, development=prepared.development, data_key=prepared.data_key,
+        folder=run.folder.checkpoints / "teacher", metrics=run.folder.metrics, name="teacher",
+        resume_command=run.resume_command,
+    )  # fmt: skip
+
+
+def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[Student, TrainingResult]:
+    job = StudentJob(
+        config=run.config, store=mined.store, development=prepared.development, teacher=mined.heads,
+        data_key=f"{prepared.data_key}+{len(mined.clips)}", folder=run.folder.checkpoints / "student",
+        metrics=run.folder.metrics, device=run.device, resume_command=run.resume_command,
+    )  # fmt: skip
+    student, result = train_student(job, progress=run.progress, warn=run.warn)
+    if result.why_not_distilled:
+        run.warn(result.why_not_distilled)
+    return student, result
+
+
+def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: Student) -> Exports:
+    return export_models(
+        run.config, run.folder, corpus.clips,
+        heads=heads, accurate_curve=prepared.development.curve(AccurateNetwork(heads)),
+        student=student, tiny_curve=prepared.development.curve(TinyNetwork(student)),
+        created=datetime.now(UTC).date().isoformat(),
+    )  # fmt: skip
+
+
+def _device(asked: str) -> str:
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked
+
+
+@contextmanager
+def _interruptible(resume_command: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM between checkpoints become an `Interrupted` that says how to go on."""
+    number = signal.SIGINT
+
+    def stop(received: int, _: FrameType | None) -> None:
+        nonlocal number
+        number = signal.Signals(received)
+        raise KeyboardInterrupt
+
+    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped; what is finished is kept. Go on with: {resume_command}", number) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
