@@ -101,15 +101,6 @@ class ViewStore:
             hard=self.hard_of(chosen),
         )
 
-    def audio(self, indices: Sequence[int] | NDArray[np.integer]) -> Int16Array:
-        """The samples of some views, as they are stored, in the order asked for. Shape: `[B] -> [B, 32,000]`"""
-        chosen = np.asarray(indices, np.int64)
-        values = np.empty((chosen.size, RECORD["audio"].shape[0]), np.int16)
-        raw = values.view(np.uint8)
-        for path, rows, places in self._by_shard(chosen):
-            _read_rows(path, rows, raw, places, offset=0)
-        return values
-
     def labels_of(self, indices: NDArray[np.integer]) -> NDArray[np.int8]:
         """Labels of some views. Shape: `[B] -> [B]`"""
         return np.array([self.clips[index].label for index in self.clip[indices]], np.int8)
@@ -119,7 +110,7 @@ class ViewStore:
         chosen = [self.clips[index] for index in self.clip[indices]]
         return np.array([clip.label == 0 and clip.hard_negative == 1 for clip in chosen], bool)
 
-    def audio(self, indices: NDArray[np.integer]) -> Int16Array:
+    def audio(self, indices: Sequence[int] | NDArray[np.integer]) -> Int16Array:
         """The samples of some views, in the order asked for; 64 kB each. Shape: `[B] -> [B, 32,000]`"""
         return self._column("audio", np.asarray(indices, np.int64))
 
