@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -326,3 +328,18 @@ def test_fft_sizes_have_small_factors() -> None:
             while size % factor == 0:
                 size //= factor
         assert size == 1
+
+
+def test_the_document_runs() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "docs/augmentation.md", "exec"), {})
+
+
+def test_the_document_names_every_part() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+    package = Path(__file__).resolve().parents[1] / "src" / "wakelark" / "augment"
+    parts = {path.name for path in package.glob("*.py")} - {"__init__.py", "signal.py", "speed.py"}
+    assert {name for name in parts if f"`{name}`" not in text} == set()
