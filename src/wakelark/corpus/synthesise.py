@@ -20,6 +20,7 @@ from wakelark.audio import SAMPLE_RATE, Int16Array, to_int16
 from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import ENGINES, Engine, Utterance, Voice, make_engine
+from wakelark.corpus.engines.session import ORT_ERRORS
 from wakelark.errors import DataError
 
 _PROCESSING = 1  # counts changes of trimming, shifting and level that change the audio
@@ -220,7 +221,7 @@ def _speak(job: Job, key: str, *, voices_dir: str | None, root: Path) -> _Sound 
     engine = _worker_engine(job.voice.engine, voices_dir)
     try:
         audio = to_int16(engine.speak(job.utterance, job.voice))
-    except DataError as error:
+    except (DataError, *ORT_ERRORS) as error:
         return str(error)
     file = io.BytesIO()
     soundfile.write(file, audio, SAMPLE_RATE, format="FLAC", subtype="PCM_16")

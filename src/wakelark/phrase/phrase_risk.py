@@ -18,7 +18,7 @@ _FEWEST_SYLLABLES = 3
 _COMMON_ZIPF = 4.5  # about 30 times in a million words: several times a day in a home with a television
 _KNOWN_ZIPF = 3.5
 _CONFUSABLE_ZIPF = 3.0
-_CONFUSABLE_SLACK = 0.25  # beyond `too_close`
+_CONFUSABLE_SLACK = 0.1  # beyond `too_close`
 _MOST_NAMED = 5
 
 

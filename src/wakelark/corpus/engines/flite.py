@@ -76,7 +76,10 @@ class FliteEngine(Engine):
             _run(["flite", "-voice", voice.bases[0], "--setf", stretch, "-f", str(text), "-o", str(sound)])
             if not sound.is_file():
                 raise DataError(f"{voice.name} made no sound of {utterance.text!r}")
-            audio, rate = soundfile.read(io.BytesIO(sound.read_bytes()), dtype="float32", always_2d=True)
+            try:
+                audio, rate = soundfile.read(io.BytesIO(sound.read_bytes()), dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise DataError(f"{voice.name} wrote no sound for {utterance.text!r}") from error
         return np.asarray(audio[:, 0], np.float32), int(rate)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: ignore[reportAttributeAccessIssue]
 
 from wakelark.errors import SetupError
 
-if TYPE_CHECKING:
-    import onnxruntime
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    _ort.Fail,
+    _ort.InvalidArgument,
+    _ort.InvalidGraph,
+    _ort.InvalidProtobuf,
+    _ort.NoModel,
+    _ort.NoSuchFile,
+    _ort.NotImplemented,
+    _ort.RuntimeException,
+)
+"""What onnxruntime raises; they share no base class of their own."""
 
 
 @cache
@@ -19,13 +30,11 @@ def one_thread_session(model: Path) -> onnxruntime.InferenceSession:
     Raises:
         SetupError: the file is missing or damaged.
     """
-    import onnxruntime
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except ORT_ERRORS as error:
         raise SetupError(f"the voice model {model} does not load ({error}); delete it and fetch it again") from error
