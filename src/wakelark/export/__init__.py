@@ -1,1 +1,1 @@
-
+"""Trained networks to model files, checked before they are written."""

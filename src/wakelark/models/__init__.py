@@ -1,1 +1,1 @@
-
+"""Networks: the tiny student and the heads of the accurate model."""
