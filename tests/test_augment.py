@@ -138,6 +138,12 @@ class TestRoom:
         assert np.square(at[1:]).sum() == pytest.approx(1.0, rel=0.2)
         assert np.square(far[1:]).sum() / np.square(at[1:]).sum() == pytest.approx(4.0, rel=1e-3)
 
+    def test_the_direct_sound_is_never_buried(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            response = Room().impulse_response(Room().draw(rng))
+            assert np.square(response[1:]).sum() < 12.0
+
     def test_tail_decays_by_60_db_per_rt60(self) -> None:
         response = Room().impulse_response(RoomParams(0.5, 1.0, 60.0, 8, 1))
         early, late = response[1600:2400], response[5600:6400]

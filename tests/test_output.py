@@ -42,6 +42,13 @@ def test_progress_without_a_terminal_is_few_plain_lines(capsys: pytest.CaptureFi
     assert "\x1b" not in captured.err
 
 
+def test_the_same_work_again_is_shown_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as progress:
+        for done in (1, 2, 1, 2, 2):
+            progress(done, 2, "heads")
+    assert capsys.readouterr().err.splitlines() == ["heads: 1/2", "heads: 2/2", "heads: 1/2", "heads: 2/2"]
+
+
 def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar(quiet=True) as progress:
         progress(1, 2, "x")

@@ -31,7 +31,7 @@ class Room:
     """Rooms from a small furnished one to a bare hall, and microphones from near to far.
 
     The direct path stays at sample 0 with gain 1, so the end of a word does not move and its level stays comparable.
-    The level of the reverberation follows from the critical distance `0.057 * sqrt(volume / rt60)`.
+    The level of the reverberation follows from the critical distance; the farthest microphone is three of those away.
     """
 
     rt60_s_min: float = 0.12
@@ -40,12 +40,17 @@ class Room:
     distance_m_max: float = 4.0
     volume_m3_min: float = 20.0
     volume_m3_max: float = 150.0
+    critical_distances_max: float = 3.0
 
     def draw(self, rng: np.random.Generator) -> RoomParams:
+        rt60_s = float(rng.uniform(self.rt60_s_min, self.rt60_s_max))
+        volume_m3 = float(np.exp(rng.uniform(np.log(self.volume_m3_min), np.log(self.volume_m3_max))))
+        distance_m = float(np.exp(rng.uniform(np.log(self.distance_m_min), np.log(self.distance_m_max))))
         return RoomParams(
-            rt60_s=float(rng.uniform(self.rt60_s_min, self.rt60_s_max)),
-            distance_m=float(np.exp(rng.uniform(np.log(self.distance_m_min), np.log(self.distance_m_max)))),
-            volume_m3=float(np.exp(rng.uniform(np.log(self.volume_m3_min), np.log(self.volume_m3_max)))),
+            rt60_s=rt60_s,
+            # Further away the direct sound is buried, and small rooms have no such distances.
+            distance_m=min(distance_m, self.critical_distances_max * critical_distance_m(volume_m3, rt60_s)),
+            volume_m3=volume_m3,
             reflections=int(rng.integers(4, 13)),
             seed=int(rng.integers(2**32)),
         )
@@ -57,9 +62,8 @@ class Room:
         """
         samples = max(1, int(min(params.rt60_s, MAX_TAIL_S) * SAMPLE_RATE))
         rng = np.random.default_rng(params.seed)
-        critical_distance_m = 0.057 * np.sqrt(params.volume_m3 / params.rt60_s)
         # Energy of everything that is not the direct path, which has energy 1.
-        reverberant = float((params.distance_m / critical_distance_m) ** 2)
+        reverberant = (params.distance_m / critical_distance_m(params.volume_m3, params.rt60_s)) ** 2
         tail = rng.standard_normal(samples, dtype=np.float32)
         # Air and soft furnishing swallow high frequencies first: half of the noise is smoothed and decays slower.
         smooth = np.empty_like(tail)
@@ -97,6 +101,15 @@ class Room:
         """
         fft_samples = fft_size(audio.size + int(MAX_TAIL_S * SAMPLE_RATE))
         return filtered(audio, self.response(fft_samples, params), fft_samples)
+
+
+def critical_distance_m(volume_m3: float, rt60_s: float) -> float:
+    """Where the direct sound is as loud as the room's answer.
+
+    >>> round(critical_distance_m(60.0, 0.6), 2)
+    0.57
+    """
+    return 0.057 * (volume_m3 / rt60_s) ** 0.5
 
 
 def _scaled(response: Float32Array, energy: float) -> Float32Array:

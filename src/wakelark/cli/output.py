@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LINE_EVERY_S = 10.0
 
 
 def emit(data: dict[str, object], *, json_output: bool, text: RenderableType | str) -> None:
-    """Print a verb's result to stdout: `data` as one line of JSON, or `text` (a string or a rich renderable) for people.
+    """Print a verb's result to stdout: `data` as one line of JSON, or `text` for people.
 
     The JSON is plain ASCII, so that it survives any locale. Strings are printed as they are, without rich's markup,
     because they hold file names.
@@ -45,8 +46,8 @@ def note(message: str, *, quiet: bool = False) -> None:
 def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
     """A `progress(done, total, what)` for long work, shown on stderr.
 
-    On a terminal each `what` becomes a bar with the time left; elsewhere (a pipe, a log, `TERM=dumb`) it becomes a plain line when
-    it starts, when it ends and every ten seconds between. `NO_COLOR` is respected. `quiet` shows nothing.
+    On a terminal each `what` becomes a bar with the time left; elsewhere (a pipe, a log, `TERM=dumb`) it becomes a plain
+    line when it starts, when it ends and every ten seconds between. `NO_COLOR` is respected. `quiet` shows nothing.
 
     Example:
         ```python
@@ -93,21 +94,32 @@ def _terminal_bars() -> Iterator[Progress]:
         yield progress
 
 
+@dataclass(slots=True)
+class _Work:
+    """What is known of one `what`: when and with how much done it began, and when it last got a line."""
+
+    began_s: float
+    done_before: int
+    printed_s: float = float("-inf")
+    finished: bool = False
+
+
 def _plain_lines(file: TextIO) -> Progress:
-    started: dict[str, float] = {}
-    printed: dict[str, float] = {}
+    known: dict[str, _Work] = {}
 
     def progress(done: int, total: int, what: str) -> None:
-        now = time.monotonic()
-        finished = total > 0 and done >= total
-        first = started.setdefault(what, now)
-        if what in printed and now - printed[what] < _LINE_EVERY_S and not finished:
+        now_s = time.monotonic()
+        finished = 0 < total <= done
+        work = known.get(what)
+        if work is None or (work.finished and not finished):  # new, or the same work again for something else
+            work = known[what] = _Work(now_s, done)
+        if work.finished or (not finished and now_s - work.printed_s < _LINE_EVERY_S):
             return
-        if finished and printed.get(what) == float("inf"):
-            return
-        printed[what] = float("inf") if finished else now
-        left = f", {_duration(max(0.0, (now - first) * (total - done) / done))} left" if 0 < done < total else ""
+        work.printed_s, work.finished = now_s, finished
         amount = f"{done}/{total}" if total else str(done)
+        gained = done - work.done_before
+        left_s = (now_s - work.began_s) * (total - done) / gained if gained > 0 and total else 0.0
+        left = f", {_duration(left_s)} left" if left_s > 0 else ""
         print(f"{what}: {amount}{left}", file=file, flush=True)
 
     return progress

@@ -27,7 +27,7 @@ from wakelark.training.views import FULL_WINDOW, WINDOW_SAMPLES, render_view
 if TYPE_CHECKING:
     from wakelark.config import AugmentConfig
 
-VIEW_VERSION = 1
+VIEW_VERSION = 2
 """Raise it when views or front ends change, so that shards in the caches are made anew."""
 SHARD_VIEWS = 128
 _FEATURE_BATCH = 16
