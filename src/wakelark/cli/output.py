@@ -46,8 +46,9 @@ def note(message: str, *, quiet: bool = False) -> None:
 def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
     """A `progress(done, total, what)` for long work, shown on stderr.
 
-    On a terminal each `what` becomes a bar with the time left; elsewhere (a pipe, a log, `TERM=dumb`) it becomes a plain
-    line when it starts, when it ends and every ten seconds between. `NO_COLOR` is respected. `quiet` shows nothing.
+    On a terminal each `what` becomes a bar with the time left; elsewhere (a pipe, a log, `TERM=dumb`) it becomes a
+    plain line when it starts, when it ends and every ten seconds between. `NO_COLOR` is respected.
+    `quiet` shows nothing.
 
     Example:
         ```python
