@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wakelark.cli.output import emit, note, progress_bar
-from wakelark.errors import SetupError
+from wakelark.errors import Interrupted, SetupError
 
 if TYPE_CHECKING:
     from wakelark.corpus.recordings import FetchReport
@@ -37,8 +41,8 @@ def fetch(
     if absent:
         download, disk = size_and_disk(size)
         note(f"{len(absent)} packages, {download} MB to download, {disk} MB of free disk needed in {cache_folder()}")
-    voices, voices_problem = _fetch_voices()
-    with progress_bar() as progress:
+    with _stoppable(f"wakelark fetch --set {size}"), progress_bar() as progress:
+        voices, voices_problem = _fetch_voices()
         report = fetch_recordings(size, workers=workers or os.cpu_count() or 1, progress=progress)
     data: dict[str, object] = dataclasses.asdict(report)
     data |= {"cache": str(cache_folder()), "kokoro_voices": voices, "kokoro_problem": voices_problem}
@@ -59,6 +63,21 @@ def report_text(report: FetchReport, cache: str) -> str:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
         lines.append(f"files left out: {counts}")
     return "\n".join([*lines, *report.warnings()])
+
+
+@contextmanager
+def _stoppable(command: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end with a message; what is under way is cleaned up, what is finished stays."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Interrupted(f"stopped; what is finished stays. Go on with: {command}", number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fetch_voices() -> tuple[int, str]:

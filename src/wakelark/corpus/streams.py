@@ -127,9 +127,10 @@ def _write_array(target: Path, pieces: Sequence[Piece], samples: int) -> str:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         remedy = "free some disk space or choose another cache folder with WAKELARK_CACHE"
         raise SetupError(f"cannot write {target}: {error.strerror}; {remedy}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return digest.hexdigest()
 
 
