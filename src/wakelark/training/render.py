@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from wakelark.augment.beds import BedLibrary
 from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.streams import Stream, read_stream
+from wakelark.corpus.worker_process import prepare_worker
 from wakelark.errors import DataError
 from wakelark.training.clip_audio import ClipReader, Neighbours
 from wakelark.training.view_store import RECORD, ViewStore, shard_bytes, shard_is_complete
@@ -212,8 +212,7 @@ _worker: list[_Renderer] = []
 def _start_worker(start: Callable[[], _Renderer]) -> None:
     import torch
 
-    # Ctrl-C goes to the whole group of processes; only the first one decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_worker()
     torch.set_num_threads(1)
     _worker.append(start())
 
