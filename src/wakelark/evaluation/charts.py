@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,7 +17,7 @@ Scale = Callable[[float], float]
 Point = tuple[float, float]
 
 
-def det_chart(models: Sequence[dict[str, Any]]) -> str:
+def det_chart(models: Sequence[Mapping[str, Any]]) -> str:
     """Miss rate against false alarms per hour of every model, with Wilson bands and each model's own operating point.
 
     Args:
@@ -44,7 +44,7 @@ def det_chart(models: Sequence[dict[str, Any]]) -> str:
     return _svg(parts, label)
 
 
-def histogram_chart(model: dict[str, Any]) -> str:
+def histogram_chart(model: Mapping[str, Any]) -> str:
     """Scores of positives, near misses and events of the recordings, each as a share of its own highest bar."""
     histogram = model["histogram"]
     edges = histogram["edges"]
@@ -64,7 +64,7 @@ def histogram_chart(model: dict[str, Any]) -> str:
     return _svg(parts, f"Scores of the {model['name']} model")
 
 
-def line_chart(series: dict[str, Sequence[Point]], *, x_title: str, y_title: str) -> str:
+def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: str) -> str:
     """Lines through points; nothing when there are fewer than two points in all."""
     points = [point for line in series.values() for point in line]
     if len(points) < 2:
@@ -111,7 +111,9 @@ def legend(entries: Sequence[tuple[str, int]]) -> str:
     return f'<p class="legend">{items}</p>'
 
 
-def _det_line(model: dict[str, Any], colour: str, x: Scale, y: Scale, lowest: float, highest: float, top: float) -> str:
+def _det_line(
+    model: Mapping[str, Any], colour: str, x: Scale, y: Scale, lowest: float, highest: float, top: float
+) -> str:
     det, positives = model["det"], model["realised"]["positives"]
     rows = [
         (max(rate, lowest), missed)
@@ -134,7 +136,7 @@ def _det_line(model: dict[str, Any], colour: str, x: Scale, y: Scale, lowest: fl
 
 
 def _operating_point(
-    model: dict[str, Any], colour: str, x: Scale, y: Scale, ends: tuple[float, float], top: float
+    model: Mapping[str, Any], colour: str, x: Scale, y: Scale, ends: tuple[float, float], top: float
 ) -> str:
     """A dot at the realised figures, with the Garwood interval across and the Wilson interval up and down."""
     realised = model["realised"]
@@ -145,21 +147,24 @@ def _operating_point(
     low, high = realised["fa_per_hour_ci"]
     best, worst = realised["miss_rate_ci"]
     at_x, at_y = across(realised["fa_per_hour"]), y(min(top, realised["miss_rate"]))
+    down, up = y(min(top, best)), y(min(top, worst))
     return (
-        f'<g style="stroke:{colour}"><line class="whisker" x1="{across(low):.1f}" x2="{across(high):.1f}" y1="{at_y:.1f}" '
-        f'y2="{at_y:.1f}"/><line class="whisker" x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{y(min(top, best)):.1f}" '
-        f'y2="{y(min(top, worst)):.1f}"/></g><circle class="dot" style="fill:{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>'
+        f'<g style="stroke:{colour}">'
+        f'<line class="whisker" x1="{across(low):.1f}" x2="{across(high):.1f}" y1="{at_y:.1f}" y2="{at_y:.1f}"/>'
+        f'<line class="whisker" x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{down:.1f}" y2="{up:.1f}"/>'
+        f'</g><circle class="dot" style="fill:{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>'
     )
 
 
-def _missed_at(model: dict[str, Any], rate: float) -> float:
+def _missed_at(model: Mapping[str, Any], rate: float) -> float:
     det = model["det"]
     allowed = [missed for fa, missed in zip(det["fa_per_hour"], det["miss_rate"], strict=True) if fa <= rate]
     return max(min(allowed, default=1.0), wilson_interval(0, model["realised"]["positives"])[1])
 
 
 def _svg(parts: Sequence[str], label: str) -> str:
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    start = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+    return start + "".join(parts) + "</svg>"
 
 
 def _axes(x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]]) -> str:

@@ -16,7 +16,7 @@ TOTAL_BYTES = 6 * 2**20
 
 
 def data_uri(audio: Float32Array) -> str:
-    """MP3 (a tenth of the size of a WAV, played everywhere) of at most `LONGEST_S`, as a data URI; faint audio is raised.
+    """At most `LONGEST_S` of audio as MP3 (a tenth of a WAV, played everywhere) in a data URI; faint audio is raised.
 
     Shape: `[N]`
     """
