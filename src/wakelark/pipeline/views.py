@@ -21,7 +21,7 @@ from wakelark.pipeline.mining import TrainStream
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import compute_clip_features
 from wakelark.training.recording_windows import recording_windows
-from wakelark.training.render import BedSource, render_views
+from wakelark.training.render import bed_sources, render_views
 from wakelark.training.stream_features import Progress, StreamFeatures, compute_stream_features
 from wakelark.training.view_store import ViewStore
 
@@ -67,7 +67,7 @@ def recording_views(config: Config, corpus: Corpus, progress: Progress) -> ViewS
     """The windows of the training recordings, in the shared cache."""
     windows = recording_windows(corpus.roles("train"), seed=_SHARED_SEED, speed_range=config.augment.speed_range)
     return render_views(
-        windows, neighbours=[], beds=bed_sources(corpus), config=config.augment, seed=_SHARED_SEED,
+        windows, neighbours=[], beds=bed_sources(corpus.roles("train")), config=config.augment, seed=_SHARED_SEED,
         out=cache_folder() / "views", workers=config.training.workers,
         progress=lambda done, total, _: progress(done, total, "views of the recordings"),
     )  # fmt: skip
@@ -76,7 +76,7 @@ def recording_views(config: Config, corpus: Corpus, progress: Progress) -> ViewS
 def _phrase_views(config: Config, corpus: Corpus, folder: Path, progress: Progress) -> ViewStore:
     clips = corpus.of("train")
     return render_views(
-        clips, neighbours=clips, beds=bed_sources(corpus), config=config.augment, seed=config.seed, out=folder,
+        clips, neighbours=clips, beds=bed_sources(corpus.roles("train")), config=config.augment, seed=config.seed, out=folder,
         workers=config.training.workers, progress=lambda done, total, _: progress(done, total, "views of the phrase"),
     )  # fmt: skip
 
@@ -85,14 +85,9 @@ def mined_views(config: Config, corpus: Corpus, mined: Sequence[Clip], folder: P
     """Views of mined clips: as many per event as `mining.views_per_event`."""
     augment = config.augment.model_copy(update={"views_per_negative": config.mining.views_per_event})
     return render_views(
-        mined, neighbours=[], beds=bed_sources(corpus), config=augment, seed=config.seed, out=folder,
+        mined, neighbours=[], beds=bed_sources(corpus.roles("train")), config=augment, seed=config.seed, out=folder,
         workers=config.training.workers, progress=lambda done, total, _: progress(done, total, "views of mined events"),
     )  # fmt: skip
-
-
-def bed_sources(corpus: Corpus) -> list[BedSource]:
-    """Training recordings under the speech: music, and speech for babble."""
-    return [BedSource(stream.path, stream.kind) for stream in corpus.roles("train")]
 
 
 def _development(
@@ -104,7 +99,7 @@ def _development(
         clips = [clip for clip in corpus.of("train") if clip.label == 1][:: max(1, len(corpus.of("train")) // 60)]
         corpus.warnings.append("no voices are left for development: models are selected on training voices")
     reader = ClipReader(cache_folder())
-    beds = BedLibrary([(np.load(cache_folder() / bed.path, mmap_mode="r"), bed.kind) for bed in bed_sources(corpus)])
+    beds = BedLibrary([(np.load(cache_folder() / bed.path, mmap_mode="r"), bed.kind) for bed in bed_sources(corpus.roles("train"))])
     chain = Chain(config.augment, beds=beds)
     audio: list[Int16Array] = []
     for number, clip in enumerate(clips):

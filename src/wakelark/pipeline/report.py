@@ -1,0 +1,193 @@
+"""Stage "report": both written model files, run over the test clips and test recordings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wakelark import __version__
+from wakelark.audio import SAMPLE_RATE, to_float, to_int16
+from wakelark.config import Config
+from wakelark.corpus.cache import cache_folder, write_atomically
+from wakelark.corpus.clip import Clip
+from wakelark.evaluation.html import report_page
+from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
+from wakelark.evaluation.sounds import around, data_uri, within_limit
+from wakelark.model_card import ModelCard
+from wakelark.pipeline.corpus import Corpus
+from wakelark.pipeline.development import trial_audio
+from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
+from wakelark.pipeline.export import Exports
+from wakelark.pipeline.rounds import Mined, Round
+from wakelark.pipeline.run_folder import RunFolder
+from wakelark.pipeline.scoring import ClipSource, StreamSource, score_clips, score_streams
+from wakelark.training.clip_audio import ClipReader
+from wakelark.training.stream_features import Progress
+from wakelark.training.training_loop import TrainingResult
+
+NOISE_SNR_DB = 10.0
+NEAR_MISS_KINDS = ("near_miss", "partial", "swap")
+
+
+def write_report(
+    config: Config,
+    folder: RunFolder,
+    corpus: Corpus,
+    exports: Exports,
+    mined: Mined,
+    result: TrainingResult,
+    *,
+    warnings: Sequence[str],
+    progress: Progress,
+) -> dict[str, object]:
+    """Measure both files and write `report.json` and `report.html`; returns the report."""
+    positives = [clip_source(clip) for clip in corpus.of("test") if clip.label == 1]
+    near = [clip_source(clip) for clip in corpus.of("test", *NEAR_MISS_KINDS)]
+    streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
+    models = [
+        _measure(config, path, positives, near, streams, name=name, progress=progress)
+        for name, path in (("accurate", exports.accurate.path), ("tiny", exports.tiny.path))
+    ]
+    facts = RunFacts(
+        phrase=config.phrase,
+        preset=config.preset,
+        created=datetime.now(UTC).date().isoformat(),
+        wakelark_version=__version__,
+        stages=folder.stages(),
+        distillation={
+            "enabled": config.distillation.enabled,
+            "alpha": config.distillation.alpha,
+            "temperature": config.distillation.temperature,
+            "share": result.distilled_share,
+            "why": result.why_not_distilled,
+        },
+        clips=[*corpus.clips, *mined.clips],
+        hours=_hours(corpus),
+        pretrained=[
+            {"name": item.name, "licence": item.licence, "note": item.note}
+            for item in _card(exports.accurate.path).pretrained
+        ],
+        warnings=list(warnings),
+        facts=corpus.facts | {"mining": [_round(entry) for entry in mined.rounds], "export": _export_facts(exports)},
+    )
+    report = build_report(facts, models, seed=config.seed)
+    write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
+    page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
+    write_atomically(folder.report_html, page.encode())
+    return report
+
+
+def clip_source(clip: Clip) -> ClipSource:
+    """A clip of the manifest as something to be scored."""
+    return ClipSource(
+        name=f"{clip.voice}: {clip.text} [{clip.id}]",
+        path=cache_folder() / clip.path,
+        start=clip.start,
+        samples=clip.samples,
+        word_end_s=None if clip.phrase_end is None else clip.phrase_end / SAMPLE_RATE,
+        speaker=clip.voice,
+        engine=clip.engine,
+        kind=clip.kind,
+        text=clip.text,
+    )
+
+
+def _measure(
+    config: Config,
+    path: Path,
+    positives: Sequence[ClipSource],
+    near: Sequence[ClipSource],
+    streams: Sequence[StreamSource],
+    *,
+    name: str,
+    progress: Progress,
+) -> MeasuredModel:
+    card = _card(path)
+    workers, seed = config.training.workers, config.seed
+
+    def report_progress(done: int, total: int, what: str) -> None:
+        progress(done, total, f"{name}: {what}")
+
+    clean, _ = score_clips(path, positives, noise=None, seed=seed, workers=workers, progress=report_progress)
+    noisy, _ = score_clips(
+        path, positives, noise=test_noise(NOISE_SNR_DB), seed=seed, workers=workers, progress=report_progress
+    )
+    close, _ = score_clips(path, near, noise=None, seed=seed, workers=workers, progress=report_progress)
+    heard, _ = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
+    return MeasuredModel(
+        name=name, file=path.name, size_bytes=path.stat().st_size, parameters=card.parameters,
+        step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,
+        positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close, streams=heard, floor=EVENT_FLOOR,
+    )  # fmt: skip
+
+
+def _card(path: Path) -> ModelCard:
+    return ModelCard.from_json(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+
+
+def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
+    """Without test recordings: the sentences of the test voices, one after the other, labelled synthetic."""
+    reader = ClipReader(cache_folder())
+    pieces = [
+        trial_audio(to_int16(reader.read(clip)), rng=np.random.default_rng([7, index]), lead_s=0.1, tail_s=1.0)
+        for index, clip in enumerate(corpus.of("test", "sentence"))
+    ]
+    if not pieces:
+        return []
+    path = folder.root / "corpus" / "synthetic-test.npy"
+    np.save(path, np.concatenate(pieces))
+    return [StreamSource(name="synthetic sentences", path=path, kind="speech", synthetic=True)]
+
+
+def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
+    hours: dict[str, dict[str, float]] = {}
+    for stream in corpus.streams:
+        kinds = hours.setdefault(stream.role, {})
+        kinds[stream.kind] = round(kinds.get(stream.kind, 0.0) + stream.seconds / 3600, 3)
+    return hours
+
+
+def _round(entry: Round) -> dict[str, object]:
+    return {
+        "events": entry.events, "mean_score": entry.mean_score, "figure_before": entry.figure_before,
+        "figure_after": entry.figure_after, "kept": entry.kept,
+    }  # fmt: skip
+
+
+def _export_facts(exports: Exports) -> dict[str, object]:
+    return {
+        name: {
+            "parity": exported.difference, "budget_threshold": choice.budget_threshold,
+            "free_threshold": choice.free_threshold,
+        }
+        for name, exported, choice in (
+            ("accurate", exports.accurate, exports.accurate_choice), ("tiny", exports.tiny, exports.tiny_choice),
+        )
+    }  # fmt: skip
+
+
+def _metrics(folder: RunFolder) -> list[dict[str, object]]:
+    lines = folder.metrics.read_text(encoding="utf-8").splitlines() if folder.metrics.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def _sounds(
+    report: dict[str, Any], clips: Sequence[ClipSource], streams: Sequence[StreamSource]
+) -> dict[str, str]:
+    """What the report's rows play: the audio around the loudest false alarms, the missed clips, the near misses."""
+    clip_of = {clip.name: clip for clip in clips}
+    stream_of = {stream.name: np.load(stream.path, mmap_mode="r") for stream in streams}
+    sounds: dict[str, str] = {}
+    for model in report["models"]:
+        for row in model["loudest_false_alarms"]:
+            stop = round((row["stream_time_s"] + 5) * SAMPLE_RATE)
+            piece = to_float(np.asarray(stream_of[row["recording"]][max(0, stop - 12 * SAMPLE_RATE) : stop]))
+            sounds[row["sound"]] = data_uri(around(piece, min(row["stream_time_s"], 7.0)))
+        for row in (*model["missed_clips"], *(model["near_misses"] or {"loudest": []})["loudest"]):
+            sounds[row["sound"]] = data_uri(clip_of[row["file"]].load())
+    return within_limit(sounds)

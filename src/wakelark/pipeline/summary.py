@@ -1,0 +1,41 @@
+"""What `wakelark train` prints when it is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wakelark.pipeline.run_folder import RunFolder
+
+
+def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
+    """The result in a few lines: both models, how well they do, where they are, what to do next."""
+    lines = [report["verdict"]["headline"], ""]
+    for model in report["models"]:
+        figures = model["realised"]
+        path = folder.root / model["file"]
+        lines.append(f"{path}  {model['size_bytes'] / 1e3:.0f} kB")
+        lines.append(f"  misses {_share(figures['miss_rate'])} of the test voices, {_alarms(model)}")
+    for warning in report["warnings"]:
+        lines.append(f"note: {warning}")
+    lines += [
+        "",
+        f"report: {folder.report_html}",
+        f'try it: wakelark listen "{folder.root / report["models"][0]["file"]}"',
+    ]
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "(not measured)" if value is None else f"{100 * value:.1f} %"
+
+
+def _alarms(model: dict[str, Any]) -> str:
+    figures = model["realised"]
+    if figures["fa_per_hour"] is None:
+        return "false alarms not measured"
+    low, high = figures["fa_per_hour_ci"]
+    kind = "of synthetic speech" if model["synthetic_negatives"] else "of recordings"
+    return (
+        f"{figures['false_alarms']} false alarms in {figures['hours']:.1f} h {kind} "
+        f"({figures['fa_per_hour']:.2f} per hour, 95 % interval {low:.2f} to {high:.2f})"
+    )
