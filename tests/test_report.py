@@ -51,7 +51,7 @@ def measured(name: str = "accurate", *, quality: float = 3.0, hours: float = 4.0
         streams.append(
             ScoredStream(
                 name=f"recording-{number}", kind=kind, seconds=seconds, events=Events(times_s, scores),
-                live_alarms=int((scores >= 0.5).sum()), parts=((0.0, "first.ogg"), (seconds / 2, f"{HOSTILE}.ogg")),
+                live_alarms=int((scores >= 0.5).sum()), parts=((0.0, "first.ogg"), (seconds / 2, "second.ogg")),
             )
         )  # fmt: skip
     values: dict[str, Any] = {
@@ -237,7 +237,11 @@ def test_the_dial_starts_at_the_models_own_threshold(page: tuple[dict[str, Any],
     ):
         dial = json.loads(text)
         assert len(dial["threshold"]) == len(dial["miss_rate"]) == len(dial["fa_per_hour"])
-        assert dial["threshold"][dial["start"]] <= model["threshold"]
+        own = {name: dial[name][dial["start"]] for name in ("threshold", "miss_rate", "fa_per_hour")}
+        assert own == {"threshold": model["threshold"]} | {
+            name: model["realised"][name] for name in ("miss_rate", "fa_per_hour")
+        }
+        assert dial["threshold"] == sorted(dial["threshold"], reverse=True)
 
 
 def test_sounds_are_short_small_and_what_was_heard() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from wakelark.evaluation.intervals import wilson_interval
 
 WIDTH, HEIGHT = 560, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 14, 44
 COLOURS = ("var(--one)", "var(--two)", "var(--three)", "var(--four)")
 
 Scale = Callable[[float], float]
@@ -28,7 +28,7 @@ def det_chart(models: Sequence[Mapping[str, Any]]) -> str:
         return ""
     lowest = min(0.1, *(0.5 / model["realised"]["hours"] for model in shown))
     highest = 20.0
-    top = _nice_top(max(_missed_at(model, 0.1) for model in shown))
+    top = min(1.0, _nice_top(1.15 * max(_highest_shown(model) for model in shown)))
     x, y = _log_scale(lowest, highest), _linear_scale(0, top)
     ticks = [value for value in (0.01, 0.1, 0.5, 1, 2, 5, 10, 20) if value >= lowest]
     parts = [
@@ -60,7 +60,7 @@ def histogram_chart(model: Mapping[str, Any]) -> str:
     threshold = min(max(model["threshold"], 1e-9), 1 - 1e-9)
     at = x(min(max(math.log(threshold / (1 - threshold)), edges[0]), edges[-1]))
     parts.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
-    parts.append(f'<text class="tick" x="{at + 5:.1f}" y="{_TOP + 10}">threshold {model["threshold"]:.3f}</text>')
+    parts.append(f'<text class="tick over" x="{at + 5:.1f}" y="{_TOP + 10}">threshold {model["threshold"]:.3f}</text>')
     return _svg(parts, f"Scores of the {model['name']} model")
 
 
@@ -114,7 +114,21 @@ def legend(entries: Sequence[tuple[str, int]]) -> str:
 def _det_line(
     model: Mapping[str, Any], colour: str, x: Scale, y: Scale, lowest: float, highest: float, top: float
 ) -> str:
-    det, positives = model["det"], model["realised"]["positives"]
+    positives = model["realised"]["positives"]
+    steps = _steps(model["det"], lowest, highest)
+    bands = [wilson_interval(round(missed * positives), positives) for _, missed in steps]
+    upper = [f"{x(rate):.1f},{y(min(top, band[1])):.1f}" for (rate, _), band in zip(steps, bands, strict=True)]
+    lower = [f"{x(rate):.1f},{y(min(top, band[0])):.1f}" for (rate, _), band in zip(steps, bands, strict=True)]
+    drawn = [f'<polygon class="band" style="fill:{colour}" points="{" ".join(upper + lower[::-1])}"/>']
+    for det, css in ((model["det"], "line"), (model["det_noisy"], "line noisy")):
+        if det:
+            line = " ".join(f"{x(rate):.1f},{y(min(top, missed)):.1f}" for rate, missed in _steps(det, lowest, highest))
+            drawn.append(f'<polyline class="{css}" style="stroke:{colour}" points="{line}"/>')
+    return "".join(drawn)
+
+
+def _steps(det: Mapping[str, Any], lowest: float, highest: float) -> list[Point]:
+    """The curve as a staircase between `lowest` and `highest` alarms per hour."""
     rows = [
         (max(rate, lowest), missed)
         for rate, missed in zip(det["fa_per_hour"], det["miss_rate"], strict=True)
@@ -125,14 +139,7 @@ def _det_line(
     steps = [rows[0]]
     for rate, missed in rows[1:]:
         steps += [(rate, steps[-1][1]), (rate, min(missed, steps[-1][1]))]
-    bands = [wilson_interval(round(missed * positives), positives) for _, missed in steps]
-    upper = [f"{x(rate):.1f},{y(min(top, band[1])):.1f}" for (rate, _), band in zip(steps, bands, strict=True)]
-    lower = [f"{x(rate):.1f},{y(min(top, band[0])):.1f}" for (rate, _), band in zip(steps, bands, strict=True)]
-    line = " ".join(f"{x(rate):.1f},{y(min(top, missed)):.1f}" for rate, missed in steps)
-    return (
-        f'<polygon class="band" style="fill:{colour}" points="{" ".join(upper + lower[::-1])}"/>'
-        f'<polyline class="line" style="stroke:{colour}" points="{line}"/>'
-    )
+    return steps
 
 
 def _operating_point(
@@ -156,10 +163,10 @@ def _operating_point(
     )
 
 
-def _missed_at(model: Mapping[str, Any], rate: float) -> float:
-    det = model["det"]
-    allowed = [missed for fa, missed in zip(det["fa_per_hour"], det["miss_rate"], strict=True) if fa <= rate]
-    return max(min(allowed, default=1.0), wilson_interval(0, model["realised"]["positives"])[1])
+def _highest_shown(model: Mapping[str, Any]) -> float:
+    """What the chart must reach up to: the misses at the fewest alarms, and at the own threshold with its interval."""
+    lines = [model["det"], model["det_noisy"]] if model["det_noisy"] else [model["det"]]
+    return max(model["realised"]["miss_rate_ci"][1], *(line["miss_rate"][0] for line in lines))
 
 
 def _svg(parts: Sequence[str], label: str) -> str:

@@ -30,7 +30,7 @@ def trade_off(models: Rows) -> str:
     names = legend([(str(model["name"]), number) for number, model in enumerate(shown)])
     lead = (
         "Fewer misses cost more false alarms. The band is the 95 % interval of the misses; the dot is the threshold "
-        "that the model ships with, its cross the intervals of both figures."
+        "that the model ships with, its cross the intervals of both figures. Dashed: the same clips in noise."
     )
     dials = "".join(_dial(model) for model in shown)
     return section(
@@ -207,9 +207,11 @@ def _miss_figure(label: str, realised: Mapping[str, Any]) -> str:
 
 
 def _dial(model: Mapping[str, Any]) -> str:
-    det = model["det"]
-    start = next((number for number, value in enumerate(det["threshold"]) if value <= model["threshold"]), 0)
-    content = json.dumps({**det, "hours": model["realised"]["hours"], "start": start}).replace("<", "\\u003c")
+    det, realised = model["det"], model["realised"]
+    own = {"threshold": model["threshold"], "fa_per_hour": realised["fa_per_hour"], "miss_rate": realised["miss_rate"]}
+    start = next((n for n, value in enumerate(det["threshold"]) if value < model["threshold"]), len(det["threshold"]))
+    points = {name: [*det[name][:start], value, *det[name][start:]] for name, value in own.items()}
+    content = json.dumps({**points, "hours": realised["hours"], "start": start}).replace("<", "\\u003c")
     name = escape(model["name"])
     return (
         f'<div class="card dial"><script type="application/json">{content}</script>'

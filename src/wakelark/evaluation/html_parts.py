@@ -41,12 +41,12 @@ def player(row: Mapping[str, Any], sounds: Mapping[str, str]) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage, a dash for None."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}\u00a0%"
 
 
 def percent_range(interval: Sequence[float]) -> str:
     """An interval of shares as percentages."""
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}\u00a0%"
 
 
 def clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ _ROLES = {"train": "training", "dev": "selection and threshold", "test": "this r
 def warnings(lines: Sequence[str]) -> str:
     """What the run wants the user to know."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<section class="card warn"><ul>{items}</ul></section>' if lines else ""
+    return f'<section class="card warn"><h3>Please note</h3><ul>{items}</ul></section>' if lines else ""
 
 
 def training(metrics: Rows, distillation: Mapping[str, Any]) -> str:
@@ -110,7 +110,7 @@ def method() -> str:
         "steps; peaks nearer than 1.5 s to a louder one belong to it; every peak at or above the threshold is one "
         "false alarm. A running detector merges alarms that follow each other closely, so it fires at most as often. "
         "A clip with the phrase is surrounded by near-silence and counts as heard when the threshold is reached while "
-        "it is spoken or within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for false alarms."
+        "it is spoken or within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
     )
     return section("How this was measured", "", f'<p class="lead">{text}</p>')
 

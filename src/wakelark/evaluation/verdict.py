@@ -46,17 +46,18 @@ def _sentence(model: dict[str, Any]) -> str:
         low, high = realised["miss_rate_ci"]
         parts.append(
             f"heard {realised['positives'] - realised['missed']} of {realised['positives']} test clips "
-            f"(misses {_percent(realised['miss_rate'])}; 95 % sure: {_percent(low)} to {_percent(high)})"
+            f"(misses {_percent(realised['miss_rate'])}; 95\u00a0% sure: {_percent(low)} to {_percent(high)})"
         )
     noisy = model["realised_noisy"]
     if noisy is not None and noisy["miss_rate"] is not None:
         parts.append(f"in noise at {model['snr_db']:g} dB it misses {_percent(noisy['miss_rate'])}")
     if realised["fa_per_hour"] is not None:
         low, high = realised["fa_per_hour_ci"]
-        times = "once" if realised["false_alarms"] == 1 else f"{realised['false_alarms']} times"
+        alarms = realised["false_alarms"]
+        times = {0: "not once", 1: "once"}.get(alarms, f"{alarms} times")
         parts.append(
             f"woke by mistake {times} in {realised['hours']:.1f} hours "
-            f"({realised['fa_per_hour']:.2f} per hour; 95 % sure: {low:.2f} to {high:.2f})"
+            f"({realised['fa_per_hour']:.2f} per hour; 95\u00a0% sure: {low:.2f} to {high:.2f})"
         )
     return f"The {model['name']} model ({model['file']}) " + ("; ".join(parts) or "was not measured") + "."
 
@@ -82,4 +83,4 @@ def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\u00a0%"
