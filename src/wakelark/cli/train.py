@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wakelark.cli.output import emit, progress_bar
+from wakelark.cli.output import emit, note, progress_bar
 from wakelark.errors import ConfigError
 
 TARGETS = ("onnx",)
@@ -15,7 +15,9 @@ TARGETS = ("onnx",)
 
 
 def train(
-    phrase: Annotated[str, typer.Argument(help="The wake phrase, as it is written. Not needed with --resume --out.")] = "",
+    phrase: Annotated[
+        str, typer.Argument(help="The wake phrase, as it is written. Not needed with --resume --out.")
+    ] = "",
     config: Annotated[Path | None, typer.Option(help="YAML file; see docs/configuration.md.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key, dotted.")] = None,
     pronunciation: Annotated[
@@ -43,6 +45,20 @@ def train(
         positives=positives, negatives=negatives, out=out, preset=preset, device=device, resume=resume,
     )  # fmt: skip
     folder, settings = settle(request)
+    announce_fetch(settings.corpus.recordings)
     with progress_bar() as progress:
         report = run_train(settings, folder, resume=resume, device=device, progress=progress)
     emit(report, json_output=json_output, text=summary_text(report, folder))
+
+
+def announce_fetch(size: str) -> None:
+    """Say what a first run is about to bring."""
+    from wakelark.corpus.cache import cache_folder
+    from wakelark.corpus.recordings import missing, size_and_disk
+
+    if absent := missing(size):
+        download, disk = size_and_disk(size)
+        note(
+            f"first run: {len(absent)} packages of recordings, {download} MB to download once for all phrases, "
+            f"{disk} MB of free disk needed in {cache_folder()}"
+        )

@@ -18,7 +18,13 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "livekit-wakeword")
 
 
 def build_card(
-    config: Config, facts: NetworkFacts, choice: Choice, clips: Sequence[Clip], *, created: str, measured: dict[str, object]
+    config: Config,
+    facts: NetworkFacts,
+    choice: Choice,
+    clips: Sequence[Clip],
+    *,
+    created: str,
+    measured: dict[str, object],
 ) -> ModelCard:
     """The card of one model.
 

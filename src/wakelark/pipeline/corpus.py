@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from wakelark.audio import printable
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import Engine, find_engines
+from wakelark.corpus.engines.kokoro import KokoroEngine, fetch_kokoro_voices
 from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import write_manifest
 from wakelark.corpus.recordings import fetch_recordings, missing, streams
 from wakelark.corpus.speech_plan import cast_voices, plan_jobs, positives_of
 from wakelark.corpus.streams import Stream
 from wakelark.corpus.synthesise import synthesise
-from wakelark.errors import DataError
+from wakelark.errors import DataError, SetupError
 from wakelark.phrase import near_misses, pronounce
 from wakelark.phrase.phrase_risk import Risk, risk
 from wakelark.training.stream_features import Progress
@@ -64,6 +66,7 @@ def build_corpus(config: Config, manifest: Path, *, progress: Progress) -> Corpu
     """
     corpus = Corpus([], [])
     _add_recordings(corpus, config, progress)
+    _add_voices(corpus, config)
     _add_speech(corpus, config, progress)
     _add_own(corpus, config, progress)
     corpus.clips += [_stream_line(stream) for stream in corpus.streams]
@@ -88,12 +91,18 @@ def _add_recordings(corpus: Corpus, config: Config, progress: Progress) -> None:
         return
     if missing(size):
         report = fetch_recordings(size, workers=config.training.workers, progress=progress)
-        lost = ", ".join(f"{minutes:.0f} min {role}" for role, minutes in report.lost_minutes.items() if minutes)
-        for package, reason in report.failed.items():
-            corpus.warnings.append(f"recordings {package}: {reason}")
-        if lost:
-            corpus.warnings.append(f"recordings lost by that: {lost}; thresholds and figures rest on fewer hours")
+        corpus.warnings += report.warnings()
     corpus.streams += streams(size=size)
+
+
+def _add_voices(corpus: Corpus, config: Config) -> None:
+    """Bring Kokoro's voices when they are wanted and absent; without them it speaks with fewer, and says so."""
+    if not config.corpus.kokoro_positives or KokoroEngine.why_missing():
+        return
+    try:
+        fetch_kokoro_voices()
+    except SetupError as error:
+        corpus.warnings.append(str(error))
 
 
 def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
@@ -109,9 +118,7 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     cast = cast_voices(engines, config=config, rng=rng)
     corpus.warnings += cast.remarks
     jobs = plan_jobs(pronunciations, misses, config=config, cast=cast, engines=engines, rng=rng)
-    spoken = synthesise(
-        jobs, voices_dir=config.corpus.voices_dir, workers=config.training.workers, progress=progress
-    )
+    spoken = synthesise(jobs, voices_dir=config.corpus.voices_dir, workers=config.training.workers, progress=progress)
     corpus.clips += spoken.clips
     if spoken.failed:
         first = spoken.failed[0]
@@ -147,7 +154,9 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
         corpus.clips += report.clips
         corpus.streams += report.streams
         corpus.warnings += [f"skipped {problem}" for problem in report.skipped]
-        corpus.warnings += [f"{extra} repeats {first}: used once" for extra, first in report.duplicates]
+        corpus.warnings += [
+            f"{printable(extra)} repeats {printable(first)}: used once" for extra, first in report.duplicates
+        ]
         corpus.warnings += report.notes
 
 

@@ -72,9 +72,18 @@ def mined_clips(events: Sequence[MinedEvent], streams: Sequence[TrainStream]) ->
         start = max(0, end - round((BEFORE_S + AFTER_S) * SAMPLE_RATE))
         clips.append(
             Clip(
-                id=content_key(parent.id, start, end)[:16], path=parent.path, start=parent.start + start,
-                samples=end - start, label=0, hard_negative=1, kind="mined", voice=parent.voice, engine=parent.engine,
-                source=parent.source, licence=parent.licence, split="train",
+                id=content_key(parent.id, start, end)[:16],
+                path=parent.path,
+                start=parent.start + start,
+                samples=end - start,
+                label=0,
+                hard_negative=1,
+                kind="mined",
+                voice=parent.voice,
+                engine=parent.engine,
+                source=parent.source,
+                licence=parent.licence,
+                split="train",
             )  # fmt: skip
         )
     return clips

@@ -74,10 +74,12 @@ class TinyNetwork(Network):
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:
-        return _in_blocks(features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2)))
+        return _in_blocks(
+            features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2))
+        )
 
 
-def _in_blocks(frames: NDArray[np.float16], receptive: int, stride: int, network) -> NDArray[np.float32]:  # noqa: ANN001
+def _in_blocks(frames: NDArray[np.float16], receptive: int, stride: int, network) -> NDArray[np.float32]:
     """Apply a valid, strided network in overlapping blocks; equal to one pass over everything."""
     steps = (len(frames) - receptive) // stride + 1
     if steps <= 0:

@@ -176,9 +176,7 @@ def _metrics(folder: RunFolder) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-def _sounds(
-    report: dict[str, Any], clips: Sequence[ClipSource], streams: Sequence[StreamSource]
-) -> dict[str, str]:
+def _sounds(report: dict[str, Any], clips: Sequence[ClipSource], streams: Sequence[StreamSource]) -> dict[str, str]:
     """What the report's rows play: the audio around the loudest false alarms, the missed clips, the near misses."""
     clip_of = {clip.name: clip for clip in clips}
     stream_of = {stream.name: np.load(stream.path, mmap_mode="r") for stream in streams}

@@ -166,4 +166,3 @@ def _selector(development: DevelopmentSet) -> Callable[[nn.Module], float]:
 def _alone(head: EmbeddingHead) -> HeadEnsemble:
     """A head as an ensemble of one, uncalibrated."""
     return HeadEnsemble([head], temperatures=[1.0], biases=[0.0])
-

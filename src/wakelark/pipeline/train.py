@@ -53,9 +53,7 @@ class Run:
         return f'wakelark train --resume --out "{self.folder.root}"'
 
 
-def train(
-    config: Config, folder: RunFolder, *, resume: bool, device: str, progress: Progress
-) -> dict[str, object]:
+def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progress: Progress) -> dict[str, object]:
     """Run all stages and write the models and the report; returns the report.
 
     Args:

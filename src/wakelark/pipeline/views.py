@@ -43,7 +43,9 @@ class Prepared:
 
 def prepare(config: Config, corpus: Corpus, folder: Path, *, progress: Progress) -> Prepared:
     """Render all training views and compute the features of the development set; what is there already is kept."""
-    store = ViewStore.concat([_phrase_views(config, corpus, folder, progress), recording_views(config, corpus, progress)])
+    store = ViewStore.concat(
+        [_phrase_views(config, corpus, folder, progress), recording_views(config, corpus, progress)]
+    )
     streams = [stream for stream in corpus.streams if stream.role in ("train", "dev")]
     features = compute_stream_features(
         [(stream.name, cache_folder() / stream.path) for stream in streams],
@@ -81,7 +83,9 @@ def _phrase_views(config: Config, corpus: Corpus, folder: Path, progress: Progre
     )  # fmt: skip
 
 
-def mined_views(config: Config, corpus: Corpus, mined: Sequence[Clip], folder: Path, *, progress: Progress) -> ViewStore:
+def mined_views(
+    config: Config, corpus: Corpus, mined: Sequence[Clip], folder: Path, *, progress: Progress
+) -> ViewStore:
     """Views of mined clips: as many per event as `mining.views_per_event`."""
     augment = config.augment.model_copy(update={"views_per_negative": config.mining.views_per_event})
     return render_views(
@@ -99,7 +103,9 @@ def _development(
         clips = [clip for clip in corpus.of("train") if clip.label == 1][:: max(1, len(corpus.of("train")) // 60)]
         corpus.warnings.append("no voices are left for development: models are selected on training voices")
     reader = ClipReader(cache_folder())
-    beds = BedLibrary([(np.load(cache_folder() / bed.path, mmap_mode="r"), bed.kind) for bed in bed_sources(corpus.roles("train"))])
+    beds = BedLibrary(
+        [(np.load(cache_folder() / bed.path, mmap_mode="r"), bed.kind) for bed in bed_sources(corpus.roles("train"))]
+    )
     chain = Chain(config.augment, beds=beds)
     audio: list[Int16Array] = []
     for number, clip in enumerate(clips):

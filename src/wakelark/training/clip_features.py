@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakelark.audio import Int16Array, to_float
-from wakelark.training.stream_features import Progress
+from wakelark.training.stream_features import Progress, start_feature_worker
 
 _CHUNK = 16
 
@@ -41,17 +41,11 @@ def compute_clip_features(
     """
     portions = [clips[start : start + _CHUNK] for start in range(0, len(clips), _CHUNK)]
     features: list[ClipFeatures] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_feature_worker) as pool:
         for portion in pool.map(_compute, portions):
             features += portion
             progress(len(features), len(clips), what)
     return features
-
-
-def _start_worker() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _compute(clips: Sequence[Int16Array]) -> list[ClipFeatures]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from wakelark.audio import HOP_SAMPLES, to_float
 from wakelark.corpus.cache import cache_folder, content_key
+from wakelark.corpus.worker_process import prepare_worker
 
 if TYPE_CHECKING:
     from wakelark.features.embedding import SpeechEmbedding
@@ -61,7 +62,7 @@ def compute_stream_features(
     if todo:
         for plan in {plan for plan, _ in todo}:
             plan.allocate()
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_feature_worker) as pool:
             futures = [pool.submit(_compute_segment, plan, start) for plan, start in todo]
             try:
                 for done, future in enumerate(as_completed(futures), 1):
@@ -122,9 +123,11 @@ def _plan(name: str, path: Path) -> _Plan:
     return _Plan(name, path, samples, cache_folder() / "features" / f"{name}-{key[:10]}")
 
 
-def _start_worker() -> None:
+def start_feature_worker() -> None:
+    """Initializer of a process that computes features."""
     import torch
 
+    prepare_worker()
     torch.set_num_threads(1)
 
 
