@@ -25,7 +25,7 @@ from wakelark.errors import DataError
 
 _PROCESSING = 1  # counts changes of trimming, shifting and level that change the audio
 _MOST_FAILED = 0.1
-_CHUNK = {"kokoro": 4, "piper": 12, "flite": 24, "espeak": 48}  # jobs per trip to a worker: about 3 s
+_CHUNK = {"kokoro": 2, "piper": 8, "flite": 12, "espeak": 32}  # jobs per trip to a worker: about a second
 _MOST_CRASHES = 8
 
 Progress = Callable[[int, int, str], None]

@@ -1,0 +1,197 @@
+"""Plans, splits by voice, and synthesis through the cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from wakelark.audio import SAMPLE_RATE
+from wakelark.config import Config
+from wakelark.corpus.clip import NEGATIVE_KINDS, POSITIVE_KINDS, Clip
+from wakelark.corpus.engines import Utterance, Voice, find_engines, make_engine
+from wakelark.corpus.speech_plan import cast_voices, plan_jobs
+from wakelark.corpus.synthesise import Job, Spoken, synthesise
+from wakelark.corpus.texts import CARRIERS, SENTENCES, sentences
+from wakelark.corpus.voice_split import split_voices
+from wakelark.errors import ConfigError, DataError
+from wakelark.phrase import near_misses, pronounce
+
+
+def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
+    return Voice(name=f"{engine}/{name}", engine=engine, bases=bases or (name,), accent="gmw/en-US")
+
+
+def small_config(**counts: int) -> Config:
+    config = Config(phrase="hey computer")
+    for engine in ("espeak", "kokoro", "piper", "flite"):
+        setattr(config.corpus, f"{engine}_positives", counts.get(engine, 0))
+    return config
+
+
+def plan(config: Config) -> list[Job]:
+    rng = np.random.default_rng(config.seed)
+    said = pronounce(config.phrase, language=config.language, extra=config.pronunciations)
+    misses = near_misses(said, phrase=config.phrase, language=config.language, count=40, rng=rng)
+    engines, _ = find_engines(None)
+    cast = cast_voices(engines, config=config, rng=rng)
+    return plan_jobs(said, misses, config=config, cast=cast, engines=engines, rng=rng)
+
+
+def speak(jobs: list[Job], folder: Path, *, workers: int = 1) -> Spoken:
+    return synthesise(jobs, voices_dir=None, workers=workers, progress=lambda done, total, what: None, folder=folder)
+
+
+def test_splits_keep_speakers_whole() -> None:
+    voices = [voice(f"v{i}", f"v{i}") for i in range(20)]
+    voices += [voice(f"v{i}@1.2", f"v{i}") for i in range(20)] + [voice("v3+v4", "v3", "v4")]
+    split, remarks = split_voices(
+        voices, dev_share=0.1, test_share=0.2, held_out_engine=None, rng=np.random.default_rng(0)
+    )
+    assert remarks == []
+    assert set(split.values()) == {"train", "dev", "test"}
+    for i in range(20):
+        assert split[f"espeak/v{i}"] == split[f"espeak/v{i}@1.2"]
+    assert split["espeak/v3"] == split["espeak/v4"] == split["espeak/v3+v4"]
+
+
+def test_few_speakers_train_and_a_held_out_engine_tests() -> None:
+    few = [voice("joe", engine="piper"), voice("joe@1.2", "joe", engine="piper")]
+    many = [voice(f"v{i}", engine="flite") for i in range(5)]
+    split, remarks = split_voices(
+        few + many, dev_share=0.1, test_share=0.1, held_out_engine="flite", rng=np.random.default_rng(0)
+    )
+    assert {split[v.name] for v in few} == {"train"}
+    assert {split[v.name] for v in many} == {"test"}
+    assert len(remarks) == 2
+
+
+def test_a_held_out_engine_that_is_not_used_is_refused() -> None:
+    config = small_config(espeak=10)
+    config.corpus.held_out_engine = "piper"
+    with pytest.raises(ConfigError, match="held_out_engine"):
+        plan(config)
+
+
+def test_the_plan_has_the_numbers_of_the_configuration() -> None:
+    config = small_config(espeak=200)
+    jobs = plan(config)
+    positives = [job for job in jobs if job.label == 1]
+    hard = [job for job in jobs if job.hard_negative]
+    ordinary = [job for job in jobs if job.kind == "sentence"]
+    assert (len(positives), len(hard), len(ordinary)) == (200, 160, 100)
+    assert {job.kind for job in positives} == {"alone", "in_sentence"}
+    assert all(job.kind in (POSITIVE_KINDS if job.label else NEGATIVE_KINDS) for job in jobs)
+    framed = sum(job.kind == "in_sentence" for job in positives)
+    assert 0.12 < framed / 200 < 0.4
+    assert all("hey computer" in job.text for job in positives)
+    assert not any("hey computer" in job.text for job in hard + ordinary)
+    for split in ("dev", "test"):
+        assert 0.04 < np.mean([job.split == split for job in positives]) < 0.25
+        assert any(job.split == split for job in hard)
+    assert len({job.voice.name for job in positives}) > 100
+
+
+def test_one_voice_has_one_split_and_negatives_share_the_voices() -> None:
+    jobs = plan(small_config(espeak=300))
+    splits: dict[tuple[str, ...], set[str]] = {}
+    for job in jobs:
+        splits.setdefault(job.voice.bases, set()).add(job.split)
+    assert all(len(found) == 1 for found in splits.values())
+    positive = {job.voice.bases for job in jobs if job.label}
+    assert {job.voice.bases for job in jobs if job.hard_negative} <= positive
+
+
+def test_the_plan_is_a_function_of_the_seed() -> None:
+    config = small_config(espeak=30)
+    assert plan(config) == plan(config)
+    other = config.model_copy(deep=True)
+    other.seed = 1
+    assert plan(config) != plan(other)
+
+
+def test_texts() -> None:
+    assert len(SENTENCES) == len(set(SENTENCES)) >= 150
+    assert all(carrier.endswith("{}") for carrier in CARRIERS)
+    short = sentences("en-us", short=True, rng=np.random.default_rng(0))
+    assert len(short) > 50
+    assert max(len(text.split()) for text in short) <= 5
+    assert len(sentences("de", short=False, rng=np.random.default_rng(0))) > 100
+    assert sentences("eo", short=False, rng=np.random.default_rng(0)) == []
+
+
+def audio_of(clip: Clip, folder: Path) -> np.ndarray:
+    audio, rate = soundfile.read(folder / clip.path, dtype="int16")
+    assert rate == SAMPLE_RATE
+    return audio
+
+
+def test_clips_are_made_once_and_describe_themselves(tmp_path: Path) -> None:
+    jobs = plan(small_config(espeak=12))
+    spoken = speak(jobs, tmp_path)
+    assert spoken.failed == []
+    assert len(spoken.clips) == len(jobs)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")}
+    again = speak(jobs, tmp_path)
+    assert again == spoken
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")} == times
+    for clip, job in zip(spoken.clips, jobs, strict=True):
+        audio = audio_of(clip, tmp_path)
+        assert clip.samples == audio.size
+        assert (clip.text, clip.voice, clip.split, clip.label) == (job.text, job.voice.name, job.split, job.label)
+        assert "espeakng-loader" in clip.source
+        if job.label == 0:
+            assert clip.phrase_start is clip.phrase_end is None
+        else:
+            assert clip.phrase_end == clip.samples
+        if job.kind == "alone":
+            assert clip.phrase_start == 0
+        if job.kind == "in_sentence" and clip.phrase_start is not None:
+            assert 0 < clip.phrase_start < clip.samples
+
+
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    jobs = plan(small_config(espeak=2))
+    first = speak(jobs, tmp_path)
+    broken = tmp_path / first.clips[0].path
+    broken.write_bytes(b"fLaC broken")
+    again = speak(jobs, tmp_path)
+    assert again.clips[1:] == first.clips[1:]
+    assert again.clips[0].path == first.clips[0].path
+    assert audio_of(again.clips[0], tmp_path).size == again.clips[0].samples
+
+
+def test_processes_give_the_same_clips(tmp_path: Path) -> None:
+    jobs = plan(small_config(espeak=6))
+    two, one = speak(jobs, tmp_path / "two", workers=2), speak(jobs, tmp_path / "one")
+    assert two.failed == one.failed == []
+    # espeak's noise sources are random: the same words, not the same samples.
+    assert [(c.path, c.text, c.split) for c in two.clips] == [(c.path, c.text, c.split) for c in one.clips]
+    assert speak(jobs, tmp_path / "two") == two
+
+
+def unspeakable(count: int) -> list[Job]:
+    someone = make_engine("espeak", voices_dir=None).voices("en-us")[0]
+    return [
+        Job(utterance=Utterance(text=" ", seed=seed), voice=someone, kind="sentence", label=0, text="", split="train")
+        for seed in range(count)
+    ]
+
+
+def test_a_few_failures_are_listed_and_many_are_an_error(tmp_path: Path) -> None:
+    good = plan(small_config(espeak=12))
+    spoken = speak(good + unspeakable(1), tmp_path)
+    assert len(spoken.clips) == len(good)
+    assert [failure.voice for failure in spoken.failed] == [unspeakable(1)[0].voice.name]
+    with pytest.raises(DataError, match="clips could not be spoken"):
+        speak(good + unspeakable(8), tmp_path)
+
+
+def test_the_key_depends_on_what_is_said(tmp_path: Path) -> None:
+    job = plan(small_config(espeak=1))[0]
+    other = replace(job, utterance=replace(job.utterance, speed=job.utterance.speed * 1.1))
+    paths = [clip.path for clip in speak([job, other, job], tmp_path).clips]
+    assert len(paths) == len(set(paths)) == 2
