@@ -9,7 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+
+if TYPE_CHECKING:
+    import typer
 
 # Spinning OpenMP threads make two busy cores slower than one; this must be set before torch or onnxruntime load.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,7 +28,7 @@ VERBS = {
     "listen": "Listen on the microphone.",
     "doctor": "What this machine has, what is missing, what to do.",
 }
-"""Every verb with its one-line help; the module of the same name in this package holds the function of the same name."""
+"""Every verb with its one-line help; the module of that name in this package holds the function of that name."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -57,16 +61,20 @@ def _run(words: list[str], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except typer_usage_error() as error:
-        return _fail(error.format_message(), 2, json_output="--json" in words)
+        return _fail(cast(_UsageError, error).format_message(), 2, json_output="--json" in words)
     except ModuleNotFoundError as error:
         if debug or error.name is None or error.name.startswith("wakelark"):
             raise
         remedy = 'install the training part: pip install "wakelark[train]" (or -e ".[all]" in a clone)'
         return _fail(f"this needs the package {error.name}, which is not installed; {remedy}", 5)
-    except Exception as error:  # noqa: BLE001  (outermost door: a bug is reported as one line, --debug shows it all)
+    except Exception as error:
         if debug:
             raise
         return _fail(f"a bug in wakelark: {type(error).__name__}: {error} (run again with --debug and report it)", 1)
+
+
+class _UsageError(Protocol):
+    def format_message(self) -> str: ...
 
 
 def typer_usage_error() -> type[Exception]:
@@ -85,15 +93,18 @@ def _fail(message: str, code: int, *, json_output: bool = False) -> int:
     return code
 
 
-def _app(words: list[str]):  # noqa: ANN202
+def _app(words: list[str]) -> typer.Typer:
     """The typer application. Only the module of the verb asked for is imported; the others are named by their help."""
     import typer
 
     from wakelark import __version__
 
     app = typer.Typer(
-        add_completion=True, no_args_is_help=True, help="Custom wake words: a phrase in, detectors out.",
-        pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+        add_completion=True,
+        no_args_is_help=True,
+        help="Custom wake words: a phrase in, detectors out.",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     def print_version(value: bool) -> None:
@@ -103,21 +114,19 @@ def _app(words: list[str]):  # noqa: ANN202
 
     @app.callback()
     def _options(
-        version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print the version."),
+        version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True, help="Print it."),
     ) -> None:
         """Options before the verb; `--debug` anywhere shows tracebacks."""
 
     asked = next((word for word in words if word in VERBS), None)
     for verb, summary in VERBS.items():
-        if verb == asked:
-            function = vars(importlib.import_module(f"wakelark.cli.{verb}"))[verb]
-        else:
-            function = _placeholder(verb)
+        module = f"wakelark.cli.{verb}"
+        function = vars(importlib.import_module(module))[verb] if verb == asked else _placeholder(verb)
         app.command(verb, help=None if verb == asked else summary)(function)
     return app
 
 
-def _placeholder(verb: str):  # noqa: ANN202
+def _placeholder(verb: str) -> Callable[[], None]:
     def unused() -> None:
         raise AssertionError(f"{verb} was called without being asked for")
 

@@ -123,7 +123,8 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     if spoken.failed:
         first = spoken.failed[0]
         corpus.warnings.append(
-            f"{len(spoken.failed)} clips could not be spoken, for instance {first.text!r} by {first.voice}: {first.reason}"
+            f"{len(spoken.failed)} clips could not be spoken, for instance {first.text!r} by {first.voice}: "
+            f"{first.reason}"
         )
     corpus.facts |= {
         "pronunciations": [p.phonemes for p in pronunciations],

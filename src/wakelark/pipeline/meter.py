@@ -14,7 +14,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a stage took. `peak_mb` is resident memory of this process and its children together (Linux only, else 0)."""
+    """What a stage took. `peak_mb` is resident memory of this process and its children (Linux only, else 0)."""
 
     wall_s: float
     cpu_s: float

@@ -84,7 +84,7 @@ def mined_clips(events: Sequence[MinedEvent], streams: Sequence[TrainStream]) ->
                 source=parent.source,
                 licence=parent.licence,
                 split="train",
-            )  # fmt: skip
+            )
         )
     return clips
 

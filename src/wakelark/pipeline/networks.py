@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -79,7 +80,9 @@ class TinyNetwork(Network):
         )
 
 
-def _in_blocks(frames: NDArray[np.float16], receptive: int, stride: int, network) -> NDArray[np.float32]:
+def _in_blocks(
+    frames: NDArray[np.float16], receptive: int, stride: int, network: Callable[[torch.Tensor], torch.Tensor]
+) -> NDArray[np.float32]:
     """Apply a valid, strided network in overlapping blocks; equal to one pass over everything."""
     steps = (len(frames) - receptive) // stride + 1
     if steps <= 0:

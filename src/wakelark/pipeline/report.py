@@ -122,7 +122,8 @@ def _measure(
     return MeasuredModel(
         name=name, file=path.name, size_bytes=path.stat().st_size, parameters=card.parameters,
         step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,
-        positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close, streams=heard, floor=EVENT_FLOOR,
+        positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close, streams=heard,
+        floor=EVENT_FLOOR,
     )  # fmt: skip
 
 

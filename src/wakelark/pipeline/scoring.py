@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
+from wakelark.corpus.worker_process import prepare_worker
 from wakelark.errors import SetupError
 from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
@@ -229,6 +230,7 @@ _detector: Detector | None = None
 
 def _start_worker(model: Path) -> None:
     global _detector
+    prepare_worker()
     _detector = Detector.load(model)
 
 
@@ -258,6 +260,7 @@ def _in_processes(
             progress(sum(weights[: number + 1]), total, label)
         return results
     # Spawned, not forked: the parent may have torch's threads running.
+    others = set(active_children())
     pool = ProcessPoolExecutor(
         min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_start_worker, initargs=(model,)
     )
@@ -273,8 +276,12 @@ def _in_processes(
         raise SetupError(
             "a scoring process was ended from outside, most likely for lack of memory; use fewer with --workers 1"
         ) from error
+    except BaseException:
+        # Ctrl-C, say: nobody waits for the hour of audio that a worker has just begun.
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
     finally:
-        # Ctrl-C must not wait for an hour of audio that nobody wants any more.
         pool.shutdown(wait=True, cancel_futures=True)
 
 

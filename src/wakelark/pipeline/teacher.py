@@ -1,4 +1,4 @@
-"""The accurate model: several small heads on the frozen embedding, each without one fold of voices, calibrated, averaged."""
+"""The accurate model: small heads on the frozen embedding, each without one fold of voices, calibrated, averaged."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ def choose_threshold(curve: DetCurve, evaluation: EvaluationConfig) -> Choice:
     middle = _probability((_log_odds(lowest) + _log_odds(free)) / 2) if free > lowest else lowest
     points = tuple(
         CardOperatingPoint(
-            fa_per_hour_budget=budget, threshold=min(point.threshold, 1.0), miss_rate=point.miss_rate if curve.positives.size else 1.0
+            fa_per_hour_budget=budget, threshold=min(point.threshold, 1.0),
+            miss_rate=point.miss_rate if curve.positives.size else 1.0,
         )
         for budget, point in curve.operating_points(BUDGETS)
     )  # fmt: skip

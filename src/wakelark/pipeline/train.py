@@ -1,7 +1,7 @@
 """The main job: from a phrase to two models and a report, in stages that can be interrupted and resumed.
 
-Every stage keeps its work by content (clips, features, views, checkpoints), so going on is the same as starting: what is
-there is found, what is missing is made.
+Every stage keeps its work by content (clips, features, views, checkpoints), so going on is the same as starting: what
+is there is found, what is missing is made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage "views": training windows with features, and the development set. Recordings' parts are shared by all phrases."""
+"""Stage "views": training windows with features, and the development set. All phrases share the recordings' part."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ def recording_views(config: Config, corpus: Corpus, progress: Progress) -> ViewS
 def _phrase_views(config: Config, corpus: Corpus, folder: Path, progress: Progress) -> ViewStore:
     clips = corpus.of("train")
     return render_views(
-        clips, neighbours=clips, beds=bed_sources(corpus.roles("train")), config=config.augment, seed=config.seed, out=folder,
-        workers=config.training.workers, progress=lambda done, total, _: progress(done, total, "views of the phrase"),
+        clips, neighbours=clips, beds=bed_sources(corpus.roles("train")), config=config.augment, seed=config.seed,
+        out=folder, workers=config.training.workers,
+        progress=lambda done, total, _: progress(done, total, "views of the phrase"),
     )  # fmt: skip
 
 
@@ -137,7 +138,9 @@ def _synthetic_negatives(
 ) -> list[StreamFeatures]:
     """Without recordings: the synthetic sentences and near misses of held-out voices, one after the other."""
     pieces = [
-        trial_audio(to_int16(reader.read(clip)), rng=np.random.default_rng([config.seed, 3, index]), lead_s=0.1, tail_s=1.0)
+        trial_audio(
+            to_int16(reader.read(clip)), rng=np.random.default_rng([config.seed, 3, index]), lead_s=0.1, tail_s=1.0
+        )
         for index, clip in enumerate(corpus.of("dev")) if clip.label == 0
     ]  # fmt: skip
     if not pieces:
