@@ -166,6 +166,12 @@ def test_the_verdict_never_claims_more_than_was_measured() -> None:
     assert any("synthetic voices" in line for line in short)
     long = build_report(facts(), [measured(hours=20.0)], seed=0)["verdict"]["details"]
     assert not any("cannot prove" in line for line in long)
+    for little in (measured(hours=0.5), measured(positives=measured().positives[:20])):
+        assert build_report(facts(), [little], seed=0)["verdict"]["grade"] == "unproven"
+    good = [build_report(facts(), [measured(quality=8.0, threshold=0.9, hours=h)], seed=0)["verdict"] for h in (2, 20)]
+    assert [found["grade"] for found in good] == ["good", "good"]
+    assert "too few hours" in good[0]["headline"]
+    assert "Ready to use" in good[1]["headline"]
     assert verdict("x", [])["grade"] == "unmeasured"
 
 

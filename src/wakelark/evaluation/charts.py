@@ -65,9 +65,10 @@ def histogram_chart(model: Mapping[str, Any]) -> str:
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: str) -> str:
-    """Lines through points; nothing when there are fewer than two points in all."""
+    """Lines through points; those with a single point are left out; nothing without any."""
+    series = {name: line for name, line in series.items() if len(line) > 1}
     points = [point for line in series.values() for point in line]
-    if len(points) < 2:
+    if not points:
         return ""
     top = _nice_top(max(value for _, value in points))
     first, last = min(at for at, _ in points), max(at for at, _ in points)
@@ -77,7 +78,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: 
     )
     parts = [
         _axes(
-            [(x(at), f"{at:g}") for at in _round_steps(last)],
+            [(x(at), f"{at:g}") for at in _round_steps(last) if at >= first],
             [(y(top * k / 4), f"{top * k / 4:.3g}") for k in range(5)],
         ),
         _axis_titles(x_title, y_title),
@@ -154,12 +155,15 @@ def _operating_point(
     low, high = realised["fa_per_hour_ci"]
     best, worst = realised["miss_rate_ci"]
     at_x, at_y = across(realised["fa_per_hour"]), y(min(top, realised["miss_rate"]))
+    inside = realised["fa_per_hour"] <= ends[1]
+    # A hollow dot at the edge stands for more alarms than the chart shows.
+    dot, paint = ("dot", "fill") if inside else ("dot outside", "stroke")
     down, up = y(min(top, best)), y(min(top, worst))
     return (
         f'<g style="stroke:{colour}">'
         f'<line class="whisker" x1="{across(low):.1f}" x2="{across(high):.1f}" y1="{at_y:.1f}" y2="{at_y:.1f}"/>'
         f'<line class="whisker" x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{down:.1f}" y2="{up:.1f}"/>'
-        f'</g><circle class="dot" style="fill:{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>'
+        f'</g><circle class="{dot}" style="{paint}:{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>'
     )
 
 

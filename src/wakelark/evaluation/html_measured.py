@@ -9,6 +9,7 @@ from typing import Any
 
 from wakelark.evaluation.charts import det_chart, histogram_chart, interval_bar, legend
 from wakelark.evaluation.html_parts import Column, Rows, clock, foldable, percent, percent_range, player, section, table
+from wakelark.evaluation.verdict import duration
 
 
 def model_cards(models: Rows) -> str:
@@ -54,7 +55,7 @@ def matched(models: Rows) -> str:
             ("95 % interval", lambda row: percent_range(row["miss_rate_ci"]), "n soft"),
         ]
         if model["realised_noisy"]:
-            columns.append((f"missed at {model['snr_db']:g} dB", lambda row: percent(row["miss_rate_noisy"]), "n"))
+            columns.append((f"at {model['snr_db']:g} dB", lambda row: percent(row["miss_rate_noisy"]), "n"))
         parts.append(f'<div class="card"><h3>{escape(model["name"])}</h3>{table(model["matched"], columns)}</div>')
     lead = (
         "For comparing models only: here the threshold is chosen on the test recordings themselves, so that each row "
@@ -143,12 +144,7 @@ def groups(models: Rows) -> str:
         ("95 % interval", lambda row: percent_range(row["miss_rate_ci"]), "n soft"),
     ]
     alarms: list[Column] = [
-        (
-            "",
-            lambda row: escape(row["name"]) + (' <span class="tag">synthetic</span>' if row["synthetic"] else ""),
-            "file",
-        ),
-        ("kind", lambda row: escape(row["kind"]), "soft"),
+        ("", _recording, "file"),
         ("hours", lambda row: f"{row['hours']:.2f}", "n"),
         ("alarms", lambda row: str(row["false_alarms"]), "n"),
         ("per hour", lambda row: f"{row['fa_per_hour']:.2f}", "n strong"),
@@ -175,7 +171,7 @@ def _model_card(model: Mapping[str, Any]) -> str:
         figures.append(
             f'<div class="figure"><span class="label">false alarms per hour</span><b>{realised["fa_per_hour"]:.2f}</b>'
             f"{interval_bar(realised['fa_per_hour'], (low, high), max(4.0, high))}<small>{realised['false_alarms']} in "
-            f"{realised['hours']:.1f} hours; {low:.2f} to {high:.2f}</small></div>"
+            f"{duration(realised['hours'])}; {low:.2f} to {high:.2f}</small></div>"
         )
     if model["realised_noisy"]:
         figures.append(_miss_figure(f"missed in noise, {model['snr_db']:g} dB", model["realised_noisy"]))
@@ -195,6 +191,11 @@ def _model_card(model: Mapping[str, Any]) -> str:
     )
 
 
+def _recording(row: Mapping[str, Any]) -> str:
+    tag = ' <span class="tag">synthetic</span>' if row["synthetic"] else ""
+    return f'{escape(row["name"])} <span class="soft">{escape(row["kind"])}</span>{tag}'
+
+
 def _miss_figure(label: str, realised: Mapping[str, Any]) -> str:
     if realised["miss_rate"] is None:
         return f'<div class="figure"><span class="label">{label}</span><b>–</b><small>no test clips</small></div>'
@@ -211,7 +212,7 @@ def _dial(model: Mapping[str, Any]) -> str:
     own = {"threshold": model["threshold"], "fa_per_hour": realised["fa_per_hour"], "miss_rate": realised["miss_rate"]}
     start = next((n for n, value in enumerate(det["threshold"]) if value < model["threshold"]), len(det["threshold"]))
     points = {name: [*det[name][:start], value, *det[name][start:]] for name, value in own.items()}
-    content = json.dumps({**points, "hours": realised["hours"], "start": start}).replace("<", "\\u003c")
+    content = json.dumps({**points, "heard": duration(realised["hours"]), "start": start}).replace("<", "\\u003c")
     name = escape(model["name"])
     return (
         f'<div class="card dial"><script type="application/json">{content}</script>'

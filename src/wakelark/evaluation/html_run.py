@@ -20,18 +20,22 @@ def warnings(lines: Sequence[str]) -> str:
 
 def training(metrics: Rows, distillation: Mapping[str, Any]) -> str:
     """Loss and selection curves of every stage in the metrics, and what was distilled."""
+    stages: dict[str, list[Mapping[str, Any]]] = {}
+    for line in metrics:
+        stages.setdefault(str(line.get("stage", "training")), []).append(line)
+    families: dict[str, dict[str, Sequence[tuple[float, float]]]] = {}
     cards = []
-    for stage in dict.fromkeys(str(line.get("stage", "training")) for line in metrics):
-        lines = [line for line in metrics if str(line.get("stage", "training")) == stage]
-        for names, title in (
-            (("loss", "supervised", "distillation"), "loss"),
-            (("selection", "best"), "development miss rate"),
-        ):
-            series = {name: _series(lines, name) for name in names}
-            series = {name: points for name, points in series.items() if points}
-            if chart := line_chart(series, x_title="step", y_title=title):
-                names_shown = legend([(name, number) for number, name in enumerate(series)])
-                cards.append(f'<div class="card"><h3>{escape(stage)}: {title}</h3>{names_shown}{chart}</div>')
+    for stage, lines in stages.items():
+        family, _, member = stage.partition("/")
+        if member:  # several small networks of one kind share a chart
+            families.setdefault(family, {})[member] = _series(lines, "loss")
+            continue
+        losses = {name: _series(lines, name) for name in ("loss", "supervised", "distillation")}
+        cards.append(_curves(f"{stage}: loss", losses, "loss"))
+        figures = {name: _series(lines, name) for name in ("selection", "best")}
+        cards.append(_curves(f"{stage}: development miss rate", figures, "missed"))
+    cards = [*(_curves(f"{name}: loss", lines, "loss") for name, lines in families.items()), *cards]
+    cards = [card for card in cards if card]
     if not cards and not distillation:
         return ""
     told = ", ".join(
@@ -113,6 +117,13 @@ def method() -> str:
         "it is spoken or within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
     )
     return section("How this was measured", "", f'<p class="lead">{text}</p>')
+
+
+def _curves(title: str, series: Mapping[str, Sequence[tuple[float, float]]], y_title: str) -> str:
+    shown = {name: points for name, points in list(series.items())[:4] if len(points) > 1}
+    chart = line_chart(shown, x_title="step", y_title=y_title)
+    names = legend([(name, number) for number, name in enumerate(shown)])
+    return f'<div class="card"><h3>{escape(title)}</h3>{names}{chart}</div>' if chart else ""
 
 
 def _series(lines: Rows, name: str) -> list[tuple[float, float]]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-GRADES = ("good", "usable", "weak", "unmeasured")
+GRADES = ("good", "usable", "weak", "unproven", "unmeasured")
 """`good`: misses at most 5 % and keeps its budget of false alarms; `usable`: at most 15 % and within twice the budget;
-`weak`: worse; `unmeasured`: there was nothing to measure with."""
+`weak`: worse; `unproven`: too little test audio to say (`FEWEST_CLIPS`, `FEWEST_HOURS`, or only synthetic negatives);
+`unmeasured`: there was nothing to measure with."""
+
+FEWEST_CLIPS = 50
+FEWEST_HOURS = 1.0
 
 
 def verdict(phrase: str, models: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -15,10 +19,14 @@ def verdict(phrase: str, models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not models:
         return {"grade": "unmeasured", "headline": "Nothing was measured.", "details": []}
     grades = [grade(model) for model in models]
+    proven = models[0]["realised"]["hours"] >= models[0]["hours_needed"]
     headline = {
-        "good": f"Ready to use: it hears “{phrase}” reliably and rarely wakes by mistake.",
+        "good": f"Ready to use: it hears “{phrase}” reliably and rarely wakes by mistake."
+        if proven
+        else f"Looks good: it hears “{phrase}” reliably; too few hours were heard to be sure of the false alarms.",
         "usable": f"Usable: it hears “{phrase}” most of the time.",
         "weak": f"Not good enough yet: it misses “{phrase}” or wakes by mistake too often.",
+        "unproven": f"It listens for “{phrase}”, but there was too little test audio to say how well.",
         "unmeasured": f"It listens for “{phrase}”, but how well could not be measured.",
     }[grades[0]]
     return {
@@ -33,6 +41,8 @@ def grade(model: dict[str, Any]) -> str:
     realised = model["realised"]
     if realised["miss_rate"] is None or realised["fa_per_hour"] is None:
         return "unmeasured"
+    if realised["positives"] < FEWEST_CLIPS or realised["hours"] < FEWEST_HOURS or model["synthetic_negatives"]:
+        return "unproven"
     budget = model["fa_per_hour_budget"]
     if realised["miss_rate"] <= 0.05 and realised["fa_per_hour"] <= budget:
         return "good"
@@ -54,9 +64,9 @@ def _sentence(model: dict[str, Any]) -> str:
     if realised["fa_per_hour"] is not None:
         low, high = realised["fa_per_hour_ci"]
         alarms = realised["false_alarms"]
-        times = {0: "not once", 1: "once"}.get(alarms, f"{alarms} times")
+        woke = {0: "never woke by mistake", 1: "woke by mistake once"}.get(alarms, f"woke by mistake {alarms} times")
         parts.append(
-            f"woke by mistake {times} in {realised['hours']:.1f} hours "
+            f"{woke} in {duration(realised['hours'])} "
             f"({realised['fa_per_hour']:.2f} per hour; 95\u00a0% sure: {low:.2f} to {high:.2f})"
         )
     return f"The {model['name']} model ({model['file']}) " + ("; ".join(parts) or "was not measured") + "."
@@ -68,7 +78,7 @@ def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
     hours, needed = first["realised"]["hours"], first["hours_needed"]
     if 0 < hours < needed:
         caveats.append(
-            f"{hours:.1f} hours of test recordings cannot prove {first['fa_per_hour_budget']:g} false alarms per hour: "
+            f"{duration(hours)} of test recordings cannot prove {first['fa_per_hour_budget']:g} false alarms per hour: "
             f"that takes at least {needed:.1f} hours without a single one."
         )
     if first["synthetic_negatives"]:
@@ -80,6 +90,17 @@ def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
             "measure with own recordings: wakelark evaluate MODEL --positives DIR."
         )
     return caveats
+
+
+def duration(hours: float) -> str:
+    """Hours as people say them.
+
+    >>> duration(3.48), duration(0.25), duration(0.003)
+    ('3.5 hours', '15 minutes', '11 seconds')
+    """
+    if hours >= 1:
+        return f"{hours:.1f} hours"
+    return f"{60 * hours:.0f} minutes" if hours >= 1 / 30 else f"{3600 * hours:.0f} seconds"
 
 
 def _percent(share: float) -> str:
