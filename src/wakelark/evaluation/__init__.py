@@ -1,1 +1,1 @@
-
+"""From audio and scores to honest figures: events, operating points, intervals, the report."""

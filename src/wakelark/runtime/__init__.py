@@ -1,1 +1,1 @@
-
+"""Runs model files: numpy and ONNX Runtime, nothing heavier."""
