@@ -1,4 +1,4 @@
-"""The shared cache: synthesised speech, decoded recordings and their features, each stored once under its content's key.
+"""The shared cache: synthesised speech, decoded recordings and their features, each stored once by content.
 
 Layout below `cache_folder()`: `speech/<2 hex>/<key>.flac`, `recordings/<name>.npy|.json`, `features/<name>...`.
 Everything in it can be made again; deleting it costs time and nothing else.

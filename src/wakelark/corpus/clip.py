@@ -23,12 +23,12 @@ class Clip:
         hard_negative: 1 for negatives that sound like the phrase or that fooled a model; never set on a positive.
         kind: one of `POSITIVE_KINDS` or `NEGATIVE_KINDS`.
         text: what is said, "" when unknown.
-        voice: engine-qualified voice name such as "kokoro/af_bella", or the speaker/recording group; splits keep it whole.
+        voice: engine-qualified voice name such as "kokoro/af_bella", or the speaker or recording; splits keep it whole.
         engine: "espeak", "kokoro", "piper", "flite", or "recording".
         source: where it comes from: the package of an engine or of the recordings, or the user's folder.
         licence: of the audio, as its source states it.
         split: "train", "dev" or "test".
-        phrase_start, phrase_end: samples (from the clip's start) between which the phrase is spoken; None for negatives.
+        phrase_start, phrase_end: samples from the clip's start between which the phrase is spoken; None for negatives.
     """
 
     id: str

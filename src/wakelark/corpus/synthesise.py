@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +20,8 @@ from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import ENGINES, Engine, Utterance, Voice, make_engine
 from wakelark.corpus.engines.session import ORT_ERRORS
+from wakelark.corpus.worker_pool import interrupts_held
+from wakelark.corpus.worker_process import prepare_worker
 from wakelark.errors import DataError
 
 _PROCESSING = 1  # counts changes of trimming, shifting and level that change the audio
@@ -189,22 +190,18 @@ def _run_pool(
 ) -> Iterator[tuple[str, _Sound | str]]:
     # Spawned, not forked: the parent may hold threads of torch and onnxruntime, which do not survive a fork.
     pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+        min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker
     )
     try:
-        waiting: list[Future[list[tuple[str, _Sound | str]]]] = [
-            pool.submit(_speak_chunk, chunk, voices_dir, root) for chunk in chunks
-        ]
+        with interrupts_held():
+            waiting: list[Future[list[tuple[str, _Sound | str]]]] = [
+                pool.submit(_speak_chunk, chunk, voices_dir, root) for chunk in chunks
+            ]
         for future in as_completed(waiting):
             yield from future.result()
     finally:
         # On Ctrl-C the chunks at work are finished (seconds) and kept, the others are dropped.
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole process group; only the parent decides what happens."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _speak_chunk(chunk: list[tuple[str, Job]], voices_dir: str | None, root: Path) -> list[tuple[str, _Sound | str]]:

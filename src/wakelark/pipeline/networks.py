@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE
+from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
+from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
-from wakelark.training.stream_features import EMBEDDING_SAMPLES, EMBEDDING_STEP, LOGMEL_SAMPLES
 
 _BLOCK = 20_000  # feature frames scored at a time: bounds the memory of long streams
 
@@ -55,8 +56,8 @@ class AccurateNetwork(Network):
     def __init__(self, heads: HeadEnsemble) -> None:
         self.heads = heads.eval()
         self.context = heads.context_steps
-        self.step_s = EMBEDDING_STEP / SAMPLE_RATE
-        self.first_s = (EMBEDDING_SAMPLES + (self.context - 1) * EMBEDDING_STEP) / SAMPLE_RATE
+        self.step_s = EMBEDDING_HOP_SAMPLES / SAMPLE_RATE
+        self.first_s = (EMBEDDING_SPAN_SAMPLES + (self.context - 1) * EMBEDDING_HOP_SAMPLES) / SAMPLE_RATE
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:
@@ -71,7 +72,7 @@ class TinyNetwork(Network):
         self.receptive = student.receptive_field_frames
         self.stride = student.step_samples // HOP_SAMPLES
         self.step_s = student.step_samples / SAMPLE_RATE
-        self.first_s = ((self.receptive - 1) * HOP_SAMPLES + LOGMEL_SAMPLES) / SAMPLE_RATE
+        self.first_s = ((self.receptive - 1) * HOP_SAMPLES + WINDOW_SAMPLES) / SAMPLE_RATE
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:

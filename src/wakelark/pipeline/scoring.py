@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import active_children, get_context
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
-from wakelark.corpus.worker_process import prepare_worker
-from wakelark.errors import SetupError
+from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
 from wakelark.evaluation.stream import draw_noise, mix_at_snr, positive_trial, score_trial
@@ -230,7 +227,6 @@ _detector: Detector | None = None
 
 def _start_worker(model: Path) -> None:
     global _detector
-    prepare_worker()
     _detector = Detector.load(model)
 
 
@@ -252,37 +248,25 @@ def _in_processes(
     total = sum(weights)
     if total:
         progress(0, total, label)
+    found: dict[int, Result] = {}
+    done = 0
+
+    def keep(number: int, result: Result) -> None:
+        nonlocal done
+        found[number] = result
+        done += weights[number]
+        progress(done, total, label)
+
     if workers <= 1 or len(tasks) <= 1:
         detector = Detector.load(model)
-        results = []
         for number, task in enumerate(tasks):
-            results.append(function(detector, task))
-            progress(sum(weights[: number + 1]), total, label)
-        return results
-    # Spawned, not forked: the parent may have torch's threads running.
-    others = set(active_children())
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_start_worker, initargs=(model,)
-    )
-    try:
-        futures = {pool.submit(_run_in_worker, function, task): number for number, task in enumerate(tasks)}
-        done = 0
-        for future in as_completed(futures):
-            future.result()
-            done += weights[futures[future]]
-            progress(done, total, label)
-        return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        raise SetupError(
-            "a scoring process was ended from outside, most likely for lack of memory; use fewer with --workers 1"
-        ) from error
-    except BaseException:
-        # Ctrl-C, say: nobody waits for the hour of audio that a worker has just begun.
-        for process in set(active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            keep(number, function(detector, task))
+    else:
+        run_in_processes(
+            partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, model),
+            on_result=keep,
+        )  # fmt: skip
+    return [found[number] for number in range(len(tasks))]
 
 
 def _packed(sources: Sequence[StreamSource]) -> list[list[StreamSource]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wakelark.audio import Int16Array, to_float
-from wakelark.training.stream_features import Progress, start_feature_worker
+from wakelark.audio import Int16Array
+from wakelark.corpus.worker_pool import run_in_processes
+from wakelark.training.front_ends import embeddings, log_mel, start_feature_worker
+from wakelark.training.stream_features import Progress
 
 _CHUNK = 16
 
@@ -36,33 +36,26 @@ def compute_clip_features(
 
     Args:
         clips: int16 arrays of at least 0.79 s each (one embedding).
-        workers: processes.
+        workers: processes; 1 works in this one.
         progress: called with (clips done, clips, what).
+
+    Raises:
+        SetupError: a process was ended from outside.
     """
     portions = [clips[start : start + _CHUNK] for start in range(0, len(clips), _CHUNK)]
-    features: list[ClipFeatures] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_feature_worker) as pool:
-        for portion in pool.map(_compute, portions):
-            features += portion
-            progress(len(features), len(clips), what)
-    return features
+    found: dict[int, list[ClipFeatures]] = {}
+
+    def keep(number: int, features: list[ClipFeatures]) -> None:
+        found[number] = features
+        progress(sum(map(len, found.values())), len(clips), what)
+
+    if workers <= 1 or len(portions) == 1:
+        for number, portion in enumerate(portions):
+            keep(number, _compute(portion))
+    else:
+        run_in_processes(_compute, portions, workers=workers, start=start_feature_worker, on_result=keep)
+    return [features for number in range(len(portions)) for features in found[number]]
 
 
 def _compute(clips: Sequence[Int16Array]) -> list[ClipFeatures]:
-    import torch
-
-    from wakelark.features.embedding import SpeechEmbedding
-    from wakelark.features.logmel_torch import LogMel
-
-    embedding, logmel = SpeechEmbedding(), LogMel()
-    found = []
-    with torch.no_grad():
-        for clip in clips:
-            audio = to_float(clip)
-            found.append(
-                ClipFeatures(
-                    logmel=logmel(torch.from_numpy(audio)[None])[0].T.numpy().astype(np.float16),
-                    embeddings=embedding.embed_stream(audio).astype(np.float16),
-                )
-            )
-    return found
+    return [ClipFeatures(logmel=log_mel(clip), embeddings=embeddings(clip)) for clip in clips]

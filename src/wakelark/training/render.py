@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from wakelark.augment.beds import BedLibrary
 from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.streams import Stream, read_stream
-from wakelark.corpus.worker_process import prepare_worker
+from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.errors import DataError
 from wakelark.training.clip_audio import ClipReader, Neighbours
 from wakelark.training.view_store import RECORD, ViewStore, shard_bytes, shard_is_complete
@@ -94,11 +92,21 @@ def render_views(
     todo = [shard for shard in plan if not shard_is_complete(shard.path, len(shard.items))]
     total = sum(len(shard.items) for shard in plan)
     done = total - sum(len(shard.items) for shard in todo)
-    progress(done, total, "views")
-    start = partial(_Renderer, cache_folder(), tuple(neighbours), tuple(beds), config.model_dump_json(), seed)
-    for count in _rendered(todo, start, workers=min(workers, len(todo))):
-        done += count
+    if total:
         progress(done, total, "views")
+
+    def count(_: int, views: int) -> None:
+        nonlocal done
+        done += views
+        progress(done, total, "views")
+
+    make = partial(_Renderer, cache_folder(), tuple(neighbours), tuple(beds), config.model_dump_json(), seed)
+    if todo and (workers <= 1 or len(todo) == 1):
+        renderer = make()
+        for number, shard in enumerate(todo):
+            count(number, renderer.render(shard))
+    else:
+        run_in_processes(_render_in_worker, todo, workers=workers, start=partial(_start_worker, make), on_result=count)
     return _store(clips, plan)
 
 
@@ -142,23 +150,6 @@ def _digest(source: BedSource) -> str:
     if stream is None:
         raise DataError(f"the recording {cache_folder() / source.path} is not there or not whole; run `wakelark fetch`")
     return stream.sha256
-
-
-def _rendered(todo: list[_Shard], start: Callable[[], _Renderer], *, workers: int) -> Iterator[int]:
-    """Make the shards; gives the number of views of each as it is finished."""
-    if workers <= 1:
-        renderer = start() if todo else None
-        for shard in todo:
-            if renderer is not None:
-                yield renderer.render(shard)
-        return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(start,))
-    try:
-        for future in as_completed([pool.submit(_render_in_worker, shard) for shard in todo]):
-            yield future.result()
-    finally:
-        # On Ctrl-C or an error: what is running is finished (seconds), what is waiting is dropped.
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Renderer:
@@ -209,12 +200,11 @@ class _Renderer:
 _worker: list[_Renderer] = []
 
 
-def _start_worker(start: Callable[[], _Renderer]) -> None:
+def _start_worker(make: Callable[[], _Renderer]) -> None:
     import torch
 
-    prepare_worker()
     torch.set_num_threads(1)
-    _worker.append(start())
+    _worker.append(make())
 
 
 def _render_in_worker(shard: _Shard) -> int:

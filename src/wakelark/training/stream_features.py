@@ -1,36 +1,39 @@
 """Features of the long recordings, computed once and shared by every phrase.
 
 For a stream of N samples the cache holds `features/<key>.logmel.npy` (float16 [T, 40]) and
-`features/<key>.embeddings.npy` (float16 [E, 96]), E = (N - 12512) // 1280 + 1: one embedding needs 76 mel frames of
-512 samples with a hop of 160. Both front ends are finite and valid in time, so a stream may be computed in segments.
+`features/<key>.embeddings.npy` (float16 [E, 96]), and an empty `<key>.done` once both are whole. Both front ends are
+finite and valid in time, so a stream may be computed in segments.
 """
 
 from __future__ import annotations
 
+import io
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from wakelark.audio import HOP_SAMPLES, to_float
+from wakelark.audio import HOP_SAMPLES
 from wakelark.corpus.cache import cache_folder, content_key
-from wakelark.corpus.worker_process import prepare_worker
-
-if TYPE_CHECKING:
-    from wakelark.features.embedding import SpeechEmbedding
-    from wakelark.features.logmel_torch import LogMel
+from wakelark.corpus.worker_pool import run_in_processes
+from wakelark.errors import SetupError
+from wakelark.features.embedding import (
+    EMBEDDING_HOP_FRAMES,
+    EMBEDDING_HOP_SAMPLES,
+    EMBEDDING_SIZE,
+    EMBEDDING_SPAN_SAMPLES,
+    embedding_count,
+)
+from wakelark.features.logmel import BANDS, frame_count
+from wakelark.features.spectrum import WINDOW_SAMPLES
+from wakelark.training.front_ends import embeddings, log_mel, start_feature_worker
 
 FEATURE_VERSION = 1
-EMBEDDING_SAMPLES = 75 * HOP_SAMPLES + 512  # samples one embedding sees
-EMBEDDING_STEP = 8 * HOP_SAMPLES
-LOGMEL_SAMPLES = 400
 _SEGMENT = 1500  # embeddings per work item: two minutes
 
 Progress = Callable[[int, int, str], None]
@@ -56,24 +59,38 @@ class StreamFeatures:
 def compute_stream_features(
     paths: Sequence[tuple[str, Path]], *, workers: int, progress: Progress
 ) -> list[StreamFeatures]:
-    """Features of the streams `(name, path of an int16 .npy)`; those already in the cache are only opened."""
+    """Features of the streams `(name, path of an int16 .npy)`; those already in the cache are only opened.
+
+    Two runs that need the same features do not disturb each other: the second waits and finds them.
+
+    Raises:
+        SetupError: the disk is full, or a process was ended from outside.
+    """
     plans = [_plan(name, path) for name, path in paths]
-    todo = [(plan, start) for plan in plans if not plan.done.is_file() for start in range(0, plan.steps, _SEGMENT)]
-    if todo:
-        for plan in {plan for plan, _ in todo}:
-            plan.allocate()
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_feature_worker) as pool:
-            futures = [pool.submit(_compute_segment, plan, start) for plan, start in todo]
-            try:
-                for done, future in enumerate(as_completed(futures), 1):
-                    future.result()
-                    progress(done, len(todo), "features of the recordings")
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        for plan in {plan for plan, _ in todo}:
-            plan.finish()
+    if not all(plan.done.is_file() for plan in plans):
+        folder = cache_folder() / "features"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            _compute_missing([plan for plan in plans if not plan.done.is_file()], workers=workers, progress=progress)
     return [plan.open() for plan in plans]
+
+
+def _compute_missing(plans: Sequence[_Plan], *, workers: int, progress: Progress) -> None:
+    todo = [_Segment(plan, start) for plan in plans for start in range(0, max(1, plan.steps), _SEGMENT)]
+    for plan in plans:
+        plan.allocate()
+    left = Counter(segment.plan for segment in todo)
+    finished = 0
+
+    def count(number: int, _: None) -> None:
+        nonlocal finished
+        plan = todo[number].plan
+        finished, left[plan] = finished + 1, left[plan] - 1
+        if left[plan] == 0:
+            plan.finish()
+        progress(finished, len(todo), "features of the recordings")
+
+    run_in_processes(_compute_segment, todo, workers=workers, start=start_feature_worker, on_result=count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +102,11 @@ class _Plan:
 
     @property
     def steps(self) -> int:
-        return max((self.samples - EMBEDDING_SAMPLES) // EMBEDDING_STEP + 1, 0)
+        return embedding_count(self.samples)
 
     @property
     def frames(self) -> int:
-        return max((self.samples - LOGMEL_SAMPLES) // HOP_SAMPLES + 1, 0)
+        return frame_count(self.samples)
 
     @property
     def done(self) -> Path:
@@ -99,10 +116,8 @@ class _Plan:
         return self.base.with_suffix(".logmel.npy"), self.base.with_suffix(".embeddings.npy")
 
     def allocate(self) -> None:
-        self.base.parent.mkdir(parents=True, exist_ok=True)
-        logmel, embeddings = self.files()
-        np.lib.format.open_memmap(logmel, "w+", np.float16, (self.frames, 40))
-        np.lib.format.open_memmap(embeddings, "w+", np.float16, (self.steps, 96))
+        for file, shape in zip(self.files(), ((self.frames, BANDS), (self.steps, EMBEDDING_SIZE)), strict=True):
+            _reserve(file, shape)
 
     def finish(self) -> None:
         for file in self.files():
@@ -112,8 +127,28 @@ class _Plan:
         self.done.touch()
 
     def open(self) -> StreamFeatures:
-        logmel, embeddings = (np.load(file, mmap_mode="r") for file in self.files())
-        return StreamFeatures(self.name, self.samples, logmel, embeddings)
+        logmel, embedded = (np.load(file, mmap_mode="r") for file in self.files())
+        return StreamFeatures(self.name, self.samples, logmel, embedded)
+
+
+def _reserve(file: Path, shape: tuple[int, int]) -> None:
+    """Make an empty `.npy` whose blocks exist: workers map it, and a full disk would end them without a word."""
+    header = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    size = shape[0] * shape[1] * np.dtype(np.float16).itemsize
+    try:
+        with open(file, "wb") as out:
+            out.write(header.getvalue())
+            out.flush()
+            if size:
+                os.posix_fallocate(out.fileno(), out.tell(), size)
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise SetupError(
+            f"cannot write {file}: {error.strerror}; the features of this recording take {size / 1e6:.0f} MB. "
+            "Free some disk space, or choose another cache with the environment variable WAKELARK_CACHE"
+        ) from error
 
 
 def _plan(name: str, path: Path) -> _Plan:
@@ -123,34 +158,22 @@ def _plan(name: str, path: Path) -> _Plan:
     return _Plan(name, path, samples, cache_folder() / "features" / f"{name}-{key[:10]}")
 
 
-def start_feature_worker() -> None:
-    """Initializer of a process that computes features."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """The embeddings `start .. start + _SEGMENT` of a stream, and the log-mel frames that go with them."""
 
-    prepare_worker()
-    torch.set_num_threads(1)
-
-
-@cache
-def _networks() -> tuple[SpeechEmbedding, LogMel]:
-    """Both front ends, once per process."""
-    from wakelark.features.embedding import SpeechEmbedding
-    from wakelark.features.logmel_torch import LogMel
-
-    return SpeechEmbedding(), LogMel()
+    plan: _Plan
+    start: int
 
 
-def _compute_segment(plan: _Plan, start: int) -> None:
-    """Fill the part of both feature files that belongs to the embeddings `start .. start + _SEGMENT`."""
-    import torch
-
+def _compute_segment(segment: _Segment) -> None:
+    plan, start = segment.plan, segment.start
     audio = np.load(plan.path, mmap_mode="r")
-    logmel, embeddings = (np.load(file, mmap_mode="r+") for file in plan.files())
+    logmel_file, embeddings_file = (np.load(file, mmap_mode="r+") for file in plan.files())
     stop = min(start + _SEGMENT, plan.steps)
-    piece = audio[start * EMBEDDING_STEP : (stop - 1) * EMBEDDING_STEP + EMBEDDING_SAMPLES]
-    embeddings[start:stop] = _networks()[0].embed_stream(np.asarray(piece))
-    with torch.no_grad():
-        first = start * 8
-        last = plan.frames if stop == plan.steps else stop * 8
-        piece = to_float(audio[first * HOP_SAMPLES : (last - 1) * HOP_SAMPLES + LOGMEL_SAMPLES])
-        logmel[first:last] = _networks()[1](torch.from_numpy(piece)[None])[0].T.numpy()
+    embeddings_file[start:stop] = embeddings(
+        audio[start * EMBEDDING_HOP_SAMPLES : (stop - 1) * EMBEDDING_HOP_SAMPLES + EMBEDDING_SPAN_SAMPLES]
+    )
+    first = start * EMBEDDING_HOP_FRAMES
+    last = plan.frames if stop == plan.steps else stop * EMBEDDING_HOP_FRAMES
+    logmel_file[first:last] = log_mel(audio[first * HOP_SAMPLES : (last - 1) * HOP_SAMPLES + WINDOW_SAMPLES])
