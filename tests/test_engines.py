@@ -163,3 +163,12 @@ def test_kokoro_voices_of_the_user(cache: Path, tmp_path: Path) -> None:
     assert len(engine.identity(voices["kokoro/am_mine"])) == 24
     with pytest.raises(ConfigError, match="am_short"):
         engine.identity(voices["kokoro/am_short"])
+
+
+def test_kokoro_keeps_the_beginning_of_a_word(cache: Path) -> None:
+    """Its first phoneme begins within the silence before it: with that silence shortened, "alexa" was "lexa"."""
+    engine = kokoro()
+    voice = engine.voices("en-us")[0]
+    whole = engine.speak(Utterance(text="alexa"), voice)
+    rest = engine.speak(Utterance(text="[[l'Eks@]]"), voice)
+    assert whole.size > rest.size + 0.03 * SAMPLE_RATE
