@@ -6,6 +6,7 @@ nothing beyond the base install.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -30,6 +31,14 @@ VERBS = {
 }
 """Every verb with its one-line help; the module of that name in this package holds the function of that name."""
 
+INTERRUPTED = 130
+_REMEDIES = {
+    errno.ENOSPC: "free some disk space",
+    errno.EDQUOT: "your disk quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n 4096)",
+}
+
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `wakelark`: the only place that turns errors into messages and exit codes."""
@@ -44,33 +53,45 @@ def _run(words: list[str], *, debug: bool) -> int:
 
     from wakelark.errors import WakelarkError
 
-    command = typer.main.get_command(_app(words))
+    json_output = "--json" in words
     try:
-        result = command.main(args=words, prog_name="wakelark", standalone_mode=False)
+        result = typer.main.get_command(_app(words)).main(args=words, prog_name="wakelark", standalone_mode=False)
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this without a word
+            return _fail("interrupted", INTERRUPTED, json_output=json_output)
         return result if isinstance(result, int) else 0
     except WakelarkError as error:
         if debug:
             raise
-        return _fail(str(error), error.exit_code, json_output="--json" in words)
+        return _fail(str(error), error.exit_code, json_output=json_output)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130, json_output="--json" in words)
+        return _fail("interrupted", INTERRUPTED, json_output=json_output)
     except BrokenPipeError:
         # The reader (`| head`) went away: nothing more to say, and nothing may be said on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except typer_usage_error() as error:
-        return _fail(cast(_UsageError, error).format_message(), 2, json_output="--json" in words)
-    except ModuleNotFoundError as error:
-        if debug or error.name is None or error.name.startswith("wakelark"):
-            raise
-        remedy = 'install the training part: pip install "wakelark[train]" (or -e ".[all]" in a clone)'
-        return _fail(f"this needs the package {error.name}, which is not installed; {remedy}", 5)
+        return _fail(cast(_UsageError, error).format_message(), 2, json_output=json_output)
     except Exception as error:
         if debug:
             raise
-        return _fail(f"a bug in wakelark: {type(error).__name__}: {error} (run again with --debug and report it)", 1)
+        message, code = _explain(error)
+        return _fail(message, code, json_output=json_output)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Message and exit code of an error that no verb foresaw: most often the machine's fault, else a bug."""
+    match error:
+        case ModuleNotFoundError(name=str(name)) if not name.startswith("wakelark"):
+            remedy = 'install the training part: pip install "wakelark[train]" (or -e ".[all]" in a clone)'
+            return f"this needs the package {name}, which is not installed; {remedy}", 5
+        case MemoryError():
+            return "out of memory; close other programs, or choose a smaller --preset, and run the command again", 5
+        case OSError(errno=int(number)) if number in _REMEDIES:
+            place = f" {error.filename}" if error.filename is not None else ""
+            return f"cannot write{place}: {error.strerror}; {_REMEDIES[number]}, and run the command again", 5
+    return f"a bug in wakelark: {type(error).__name__}: {error} (run again with --debug and report it)", 1
 
 
 class _UsageError(Protocol):
@@ -87,9 +108,12 @@ def typer_usage_error() -> type[Exception]:
 def _fail(message: str, code: int, *, json_output: bool = False) -> int:
     import json
 
+    from wakelark.cli.output import note
+
     if json_output:
         print(json.dumps({"error": message, "exit_code": code}))
-    print(f"wakelark: {message}", file=sys.stderr)
+    if message:  # none beside the help that a bare `wakelark` prints
+        note(f"wakelark: {message}")
     return code
 
 

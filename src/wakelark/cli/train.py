@@ -35,8 +35,6 @@ def train(
 ) -> None:
     """From a phrase to models: synthesise, train a teacher, mine, distil a student, measure, export."""
     from wakelark.pipeline.settings import Request, settle
-    from wakelark.pipeline.summary import summary_text
-    from wakelark.pipeline.train import train as run_train
 
     if unknown := [target for target in for_ or [] if target not in TARGETS]:
         raise ConfigError(f"--for {unknown[0]}: not a target; this version exports for {', '.join(TARGETS)}")
@@ -45,7 +43,15 @@ def train(
         positives=positives, negatives=negatives, out=out, preset=preset, device=device, resume=resume,
     )  # fmt: skip
     folder, settings = settle(request)
+    if not resume:
+        from wakelark.pipeline.preflight import preflight
+
+        for risk in preflight(settings):
+            note(f"{risk.level}: {risk.what}; {risk.why}; {risk.remedy}")
     announce_fetch(settings.corpus.recordings)
+    from wakelark.pipeline.summary import summary_text
+    from wakelark.pipeline.train import train as run_train
+
     with progress_bar() as progress:
         report = run_train(settings, folder, resume=resume, device=device, progress=progress)
     emit(report, json_output=json_output, text=summary_text(report, folder))

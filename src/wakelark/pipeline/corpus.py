@@ -12,7 +12,7 @@ import numpy as np
 from wakelark.audio import printable
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
-from wakelark.corpus.engines import Engine, find_engines
+from wakelark.corpus.engines import ENGINES, Engine, find_engines
 from wakelark.corpus.engines.kokoro import KokoroEngine, fetch_kokoro_voices
 from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import write_manifest
@@ -65,10 +65,10 @@ def build_corpus(config: Config, manifest: Path, *, progress: Progress) -> Corpu
         SetupError: the disk is full.
     """
     corpus = Corpus([], [])
+    _add_own(corpus, config, progress)
     _add_recordings(corpus, config, progress)
     _add_voices(corpus, config)
     _add_speech(corpus, config, progress)
-    _add_own(corpus, config, progress)
     corpus.clips += [_stream_line(stream) for stream in corpus.streams]
     positives = [clip for clip in corpus.of("train") if clip.label == 1]
     if len(positives) < FEWEST_POSITIVES:
@@ -109,6 +109,18 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     """Speak the phrase, what sounds like it, and ordinary sentences, all in the same voices."""
     rng = np.random.default_rng([config.seed, 1])
     pronunciations = pronounce(config.phrase, language=config.language, extra=config.pronunciations)
+    corpus.facts |= {
+        "pronunciations": [p.phonemes for p in pronunciations],
+        "near_misses": [],
+        "risks": [_risk_line(item) for item in risk(config.phrase, pronunciations, language=config.language)],
+        "engines": {},
+    }
+    if not any(positives_of(name, config.corpus) for name in ENGINES):
+        corpus.warnings.append(
+            "nothing is synthesised (all corpus.*_positives are 0): the model learns from the own recordings alone, "
+            "without near misses and sentences in the same voices"
+        )
+        return
     misses = near_misses(
         pronunciations, phrase=config.phrase, language=config.language, count=config.corpus.near_miss_phrases, rng=rng
     )
@@ -126,12 +138,8 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
             f"{len(spoken.failed)} clips could not be spoken, for instance {first.text!r} by {first.voice}: "
             f"{first.reason}"
         )
-    corpus.facts |= {
-        "pronunciations": [p.phonemes for p in pronunciations],
-        "near_misses": [miss.text for miss in misses],
-        "risks": [_risk_line(item) for item in risk(config.phrase, pronunciations, language=config.language)],
-        "engines": _engine_sources(engines, spoken.clips),
-    }
+    corpus.facts["near_misses"] = [miss.text for miss in misses]
+    corpus.facts["engines"] = _engine_sources(engines, spoken.clips)
 
 
 def _risk_line(item: Risk) -> dict[str, str]:

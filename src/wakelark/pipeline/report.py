@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def write_report(
     facts = RunFacts(
         phrase=config.phrase,
         preset=config.preset,
-        created=datetime.now(UTC).date().isoformat(),
+        created=folder.created,
         wakelark_version=__version__,
         stages=folder.stages(),
         distillation={
@@ -141,7 +141,9 @@ def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
     if not pieces:
         return []
     path = folder.root / "corpus" / "synthetic-test.npy"
-    np.save(path, np.concatenate(pieces))
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate(pieces))
+    write_atomically(path, buffer.getvalue())
     return [StreamSource(name="synthetic sentences", path=path, kind="speech", synthetic=True)]
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from filelock import FileLock, Timeout
 
 from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.errors import BusyError, ConfigError, SetupError
 from wakelark.pipeline.meter import Cost, Meter
+
+
+class _Record(TypedDict):
+    """`stages.json`: what has finished, and what everything cost, interrupted sessions included."""
+
+    finished: list[str]
+    cost: dict[str, dict[str, float]]
 
 
 def slug(phrase: str) -> str:
@@ -27,7 +36,7 @@ def slug(phrase: str) -> str:
     True
     """
     plain = unicodedata.normalize("NFKD", phrase).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-")
     return name or f"phrase-{content_key(phrase)[:8]}"
 
 
@@ -49,63 +58,105 @@ class RunFolder:
         self.report = root / "report.json"
         self.report_html = root / "report.html"
         self._stages_file = root / "stages.json"
+        self._owner = root / ".owner"
+        self._lock = root / ".lock"
 
-    def open(self, *, resume: bool) -> None:
-        """Make the folder, or check that it may be continued.
+    @property
+    def resume_command(self) -> str:
+        """What continues this run, ready for a shell."""
+        return f"wakelark train --resume --out {shlex.quote(str(self.root))}"
+
+    @property
+    def created(self) -> str:
+        """The day the run began, as ISO date: the same in every session of it."""
+        return datetime.fromtimestamp(self.config.stat().st_mtime, UTC).date().isoformat()
+
+    def check(self, *, resume: bool) -> None:
+        """Check that the folder may be begun, or continued.
 
         Raises:
             ConfigError: the folder holds a run and `resume` is false, or there is nothing to resume.
-            SetupError: the folder cannot be made or written.
         """
         if resume and not self.config.is_file():
             raise ConfigError(f"nothing to resume in {self.root}: no config.yaml there; start without --resume")
         if not resume and self.config.is_file():
             raise ConfigError(
-                f"{self.root} already holds a run. Continue it with --resume, or choose another folder with --out"
+                f"{self.root} already holds a run. Continue it with: {self.resume_command}\n"
+                "or choose another folder with --out"
             )
-        try:
-            (self.root / "corpus").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SetupError(f"cannot make {self.root}: {error.strerror}; choose another folder with --out") from error
-        if not os.access(self.root, os.W_OK):
-            raise SetupError(f"cannot write in {self.root}: permission denied; choose another folder with --out")
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for this process.
+    def hold(self, *, resume: bool) -> Iterator[None]:
+        """Make the folder and hold it for this process.
 
         Raises:
             BusyError: another process holds it; the message names its process id.
+            ConfigError: see `check`.
+            SetupError: the folder cannot be made or written.
         """
-        owner = self.root / ".owner"
-        lock = FileLock(self.root / ".lock")
+        lock = FileLock(self._lock)
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
-            who = owner.read_text() if owner.is_file() else "unknown"
-            raise BusyError(f"{self.root} is in use by process {who}; wait for it or stop it") from error
+            raise BusyError(f"{self.root} is in use by process {self._read_owner()}; wait for it or stop it") from error
+        except (OSError, NotImplementedError) as error:
+            what = "it is not a folder" if self.root.is_file() else str(error)
+            raise SetupError(f"cannot write in {self.root}: {what}; choose another folder with --out") from error
         try:
-            owner.write_text(str(os.getpid()))
+            self.check(resume=resume)
+            write_atomically(self._owner, str(os.getpid()).encode())
             yield
         finally:
-            owner.unlink(missing_ok=True)
+            self._owner.unlink(missing_ok=True)
             lock.release()
 
-    def stages(self) -> dict[str, dict[str, float]]:
-        """Finished stages with what they cost."""
-        return json.loads(self._stages_file.read_text()) if self._stages_file.is_file() else {}
+    def forget(self) -> None:
+        """Undo the beginning of a run that made nothing, so that the corrected command finds no run in its way."""
+        if self.stages():
+            return
+        for file in (self.config, self._stages_file, self._lock, self._owner):
+            file.unlink(missing_ok=True)
+        for folder in (self.manifest.parent, self.root):
+            with suppress(OSError):  # something else lies in it
+                folder.rmdir()
 
-    def is_done(self, stage: str) -> bool:
-        """Whether a stage finished in this or an earlier session."""
-        return stage in self.stages()
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Finished stages with what they cost, in all sessions together."""
+        record = self._read_record()
+        return {name: record["cost"][name] for name in record["finished"]}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage and record it as finished when it ends without an error."""
-        with Meter() as meter:
-            yield
-        self._record(name, meter.cost)
+        """Measure a stage, and record it as finished when it ends without an error."""
+        finished = False
+        meter = Meter()
+        try:
+            with meter:
+                yield
+            finished = True
+        finally:
+            self._record(name, meter.cost, finished=finished)
 
-    def _record(self, name: str, cost: Cost) -> None:
-        stages = self.stages() | {name: asdict(cost)}
-        write_atomically(self._stages_file, json.dumps(stages, indent=1).encode())
+    def _record(self, name: str, cost: Cost, *, finished: bool) -> None:
+        record = self._read_record()
+        before = record["cost"].get(name, {"wall_s": 0.0, "cpu_s": 0.0, "peak_mb": 0.0})
+        record["cost"][name] = {
+            "wall_s": round(before["wall_s"] + cost.wall_s, 2),
+            "cpu_s": round(before["cpu_s"] + cost.cpu_s, 2),
+            "peak_mb": max(before["peak_mb"], cost.peak_mb),
+        }
+        if finished and name not in record["finished"]:
+            record["finished"].append(name)
+        write_atomically(self._stages_file, json.dumps(record, indent=1).encode())
+
+    def _read_record(self) -> _Record:
+        if not self._stages_file.is_file():
+            return {"finished": [], "cost": {}}
+        return json.loads(self._stages_file.read_text())
+
+    def _read_owner(self) -> str:
+        try:
+            return self._owner.read_text()
+        except OSError:
+            return "(unknown)"

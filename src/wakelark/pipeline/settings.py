@@ -37,19 +37,31 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
     if request.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device {request.device}: use auto, cpu or cuda")
     phrase = request.phrase.strip()
-    if not phrase and request.out is None and request.config is None:
-        raise ConfigError('which phrase? For instance: wakelark train "hey computer"')
     if request.resume:
         return _resumed(request, phrase)
+    if not phrase and request.config is None:
+        raise ConfigError('which phrase? For instance: wakelark train "hey computer"')
     settings = load_config(request.config, overrides=_overrides(request), preset=request.preset)
     if phrase:
         settings.phrase = phrase
     if not settings.phrase.strip():
         raise ConfigError('the phrase is empty; name it: wakelark train "hey computer"')
-    for folder, option in ((settings.positives, "--positives"), (settings.negatives, "--negatives")):
-        if folder is not None and not Path(folder).is_dir():
-            raise ConfigError(f"{option} {folder}: no such folder")
-    return RunFolder(request.out or Path("runs") / slug(settings.phrase)), settings
+    settings.positives = _own_folder(settings.positives, "--positives")
+    settings.negatives = _own_folder(settings.negatives, "--negatives")
+    folder = RunFolder(request.out or Path("runs") / slug(settings.phrase))
+    folder.check(resume=False)
+    return folder, settings
+
+
+def _own_folder(given: str | None, option: str) -> str | None:
+    """The whole path, so that a run may be resumed from anywhere."""
+    if given is None:
+        return None
+    folder = Path(given).expanduser().resolve()
+    if not folder.is_dir():
+        what = "a file; name the folder it lies in" if folder.is_file() else "no such folder"
+        raise ConfigError(f"{option} {given}: {what}")
+    return str(folder)
 
 
 def _overrides(request: Request) -> list[str]:
@@ -57,17 +69,18 @@ def _overrides(request: Request) -> list[str]:
 
     named = {
         "language": request.language,
-        "positives": str(request.positives.resolve()) if request.positives else None,
-        "negatives": str(request.negatives.resolve()) if request.negatives else None,
+        "positives": str(request.positives) if request.positives else None,
+        "negatives": str(request.negatives) if request.negatives else None,
         "pronunciations": request.pronunciations or None,
     }
     return [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None] + request.overrides
 
 
 def _resumed(request: Request, phrase: str) -> tuple[RunFolder, Config]:
+    if not phrase and request.out is None:
+        raise ConfigError("which run? Name its folder: wakelark train --resume --out DIR")
     folder = RunFolder(request.out or Path("runs") / slug(phrase))
-    if not folder.config.is_file():
-        raise ConfigError(f"nothing to resume in {folder.root}: no config.yaml there; start without --resume")
+    folder.check(resume=True)
     settings = load_config(folder.config, overrides=[], preset=None)
     if phrase and phrase != settings.phrase:
         raise ConfigError(f"{folder.root} is a run for {settings.phrase!r}, not {phrase!r}; choose another --out")

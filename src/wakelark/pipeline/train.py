@@ -7,10 +7,9 @@ is there is found, what is missing is made.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import FrameType
 
 import torch
@@ -18,7 +17,7 @@ import torch
 from wakelark.config import Config
 from wakelark.config_file import dump_config
 from wakelark.corpus.cache import write_atomically
-from wakelark.errors import ConfigError, Interrupted
+from wakelark.errors import ConfigError, DataError, Interrupted, SetupError
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
 from wakelark.pipeline.corpus import Corpus, build_corpus
@@ -48,10 +47,6 @@ class Run:
         """Keep a warning for the report."""
         self.warnings.append(message)
 
-    @property
-    def resume_command(self) -> str:
-        return f'wakelark train --resume --out "{self.folder.root}"'
-
 
 def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progress: Progress) -> dict[str, object]:
     """Run all stages and write the models and the report; returns the report.
@@ -68,11 +63,17 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
         Interrupted: by a signal; everything finished so far is kept.
     """
     run = Run(config=config, folder=folder, progress=progress, device=_device(device))
-    folder.open(resume=resume)
-    with folder.lock(), _interruptible(run.resume_command):
+    with folder.hold(resume=resume), _interruptible(folder.resume_command):
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
-        return _stages(run)
+        try:
+            return _stages(run)
+        except (ConfigError, DataError):
+            if not resume:
+                folder.forget()
+            raise
+        except SetupError as error:
+            raise SetupError(f"{error}\nWhat is finished is kept; then go on with: {folder.resume_command}") from error
 
 
 def _stages(run: Run) -> dict[str, object]:
@@ -101,7 +102,7 @@ def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
     return TeacherJob(
         config=run.config, store=prepared.store, development=prepared.development, data_key=prepared.data_key,
         folder=run.folder.checkpoints / "teacher", metrics=run.folder.metrics, name="teacher",
-        resume_command=run.resume_command,
+        resume_command=run.folder.resume_command,
     )  # fmt: skip
 
 
@@ -109,12 +110,9 @@ def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[Student, Train
     job = StudentJob(
         config=run.config, store=mined.store, development=prepared.development, teacher=mined.heads,
         data_key=f"{prepared.data_key}+{len(mined.clips)}", folder=run.folder.checkpoints / "student",
-        metrics=run.folder.metrics, device=run.device, resume_command=run.resume_command,
+        metrics=run.folder.metrics, device=run.device, resume_command=run.folder.resume_command,
     )  # fmt: skip
-    student, result = train_student(job, progress=run.progress, warn=run.warn)
-    if result.why_not_distilled:
-        run.warn(result.why_not_distilled)
-    return student, result
+    return train_student(job, progress=run.progress, warn=run.warn)
 
 
 def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: Student) -> Exports:
@@ -122,7 +120,7 @@ def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, s
         run.config, run.folder, corpus.clips,
         heads=heads, accurate_curve=prepared.development.curve(AccurateNetwork(heads)),
         student=student, tiny_curve=prepared.development.curve(TinyNetwork(student)),
-        created=datetime.now(UTC).date().isoformat(),
+        created=run.folder.created,
     )  # fmt: skip
 
 
@@ -136,7 +134,7 @@ def _device(asked: str) -> str:
 
 @contextmanager
 def _interruptible(resume_command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM between checkpoints become an `Interrupted` that says how to go on."""
+    """Ctrl-C, SIGTERM and a closed terminal between checkpoints become an `Interrupted` that says how to go on."""
     number = signal.SIGINT
 
     def stop(received: int, _: FrameType | None) -> None:
@@ -144,10 +142,18 @@ def _interruptible(resume_command: str) -> Iterator[None]:
         number = signal.Signals(received)
         raise KeyboardInterrupt
 
-    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGTERM, stop)
+    before = {
+        kind: signal.signal(kind, stop)
+        for kind in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(kind) is not signal.SIG_IGN
+    }  # fmt: skip
     try:
         yield
     except KeyboardInterrupt as error:
         raise Interrupted(f"stopped; what is finished is kept. Go on with: {resume_command}", number) from error
+    except Interrupted as error:
+        if resume_command in str(error):
+            raise
+        raise Interrupted(f"{error}. Go on with: {resume_command}", error.exit_code - 128) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
