@@ -3,8 +3,8 @@
 A single word comes out with 0.3 to 0.7 s of silence after it, computed at the price of speech and then trimmed away.
 The silence is in the durations the model predicts for its tokens (the last phoneme "lasts" half a second), so the
 changed model caps them: a quarter less time per clip. The silence before the word must stay: the first phoneme begins
-within it, and with a cap there "alexa" became "lexa" and "hey" became "ay". Float32 instead of the packages' int8 weights was
-measured too: the same speed with VNNI, four times the memory.
+within it, and with a cap there "alexa" became "lexa" and "hey" became "ay". Float32 instead of the
+packages' int8 weights was measured too: the same speed with VNNI, four times the memory.
 """
 
 from __future__ import annotations
