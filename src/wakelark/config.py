@@ -85,6 +85,8 @@ class StudentConfig(Section):
     kernels: tuple[int, ...] = (5, 7, 7, 9, 9)
     """Kernel lengths of the blocks, in steps of 40 ms: together a receptive field of 1.35 s."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    candidates: int = Field(default=2, ge=1)
+    """So many are trained, from different random starts, one per core; the best on development data is kept."""
 
 
 class LossConfig(Section):
@@ -186,6 +188,7 @@ PRESETS: dict[str, dict[str, object]] = {
         "augment.views_per_positive": 2,
         "augment.views_per_negative": 1,
         "teacher.heads": 2,
+        "student.candidates": 1,
         "teacher.steps": 120,
         "training.steps": 120,
         "training.steps_per_epoch": 40,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from wakelark.config import Config
@@ -17,12 +18,14 @@ from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.networks import TinyNetwork
+from wakelark.pipeline.teacher import weights_of
 from wakelark.training.batch import Batch
 from wakelark.training.batches import batches as draw_batches
 from wakelark.training.build import build_trainer, loop_settings, run_identity
 from wakelark.training.checkpoint import CheckpointFolder
 from wakelark.training.embedding_teacher import EmbeddingTeacher
 from wakelark.training.metrics_log import Metrics, MetricsLog
+from wakelark.training.parallel import run_trainings
 from wakelark.training.stream_features import Progress
 from wakelark.training.teacher import CachedTeacher, check_teacher
 from wakelark.training.training_loop import TrainingResult, run_training
@@ -31,6 +34,7 @@ from wakelark.training.view_store import ViewStore
 SELECT_EVERY = 2
 _PORTION = 512
 _PREFLIGHT_CLIPS = 8
+_SEED_STEP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,39 +52,82 @@ class StudentJob:
     resume_command: str
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedStudent:
+    """A candidate: its best averaged weights, how its training went, what it had to say."""
+
+    weights: dict[str, NDArray[np.generic]]
+    result: TrainingResult
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StudentTraining:
+    """The training of one candidate; a pure function of the job and the candidate's number."""
+
+    job: StudentJob
+    number: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        return self.job.config.training.steps
+
+    def run(self, on_step: Callable[[int, int], None]) -> TrainedStudent:
+        """Train, going on from the newest checkpoint."""
+        job = self.job
+        config = job.config.model_copy(update={"seed": job.config.seed + _SEED_STEP * self.number})
+        warnings: list[str] = []
+        teacher = prepare_teacher(job.teacher, job.store) if config.distillation.enabled else None
+        torch.manual_seed(config.seed)
+        student = _new_student(config)
+        identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key)
+        student.to(job.device)
+        result = run_training(
+            build_trainer(config, model=student, teacher=teacher),
+            settings=loop_settings(config, select_every=SELECT_EVERY),
+            batches=_batches(job, config),
+            select=_selector(job.development),
+            checkpoints=CheckpointFolder(job.folder / f"student-{self.number}", keep=2, report=warnings.append),
+            identity=identity,
+            metrics=MetricsLog(job.metrics, stage=f"student/{self.number}"),
+            on_step=on_step,
+            on_epoch=_tensorboard(job, self.number) if config.training.tensorboard else lambda line: None,
+            resume_command=job.resume_command,
+        )
+        if result.why_not_distilled:
+            warnings.append(result.why_not_distilled)
+        return TrainedStudent(weights_of(student), result, warnings)
+
+
 def train_student(
     job: StudentJob, *, progress: Progress, warn: Callable[[str], None]
 ) -> tuple[Student, TrainingResult]:
-    """Train the student; interrupted, it goes on from the newest checkpoint.
+    """Train the candidates, one per core, and keep the best on development data.
 
     Returns:
-        The student with its best averaged weights, on the CPU, and how the training went.
+        The student with its best averaged weights, on the CPU, and how its training went.
     """
-    config = job.config
-    teacher = prepare_teacher(job.teacher, job.store, progress=progress) if config.distillation.enabled else None
-    torch.manual_seed(config.seed)
-    student = build_student(
-        architecture=config.student.architecture, channels=config.student.channels, kernels=config.student.kernels,
-        dropout=config.student.dropout,
-    )  # fmt: skip
-    identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key)
-    student.to(job.device)
-    result = run_training(
-        build_trainer(config, model=student, teacher=teacher),
-        settings=loop_settings(config, select_every=SELECT_EVERY),
-        batches=_batches(job),
-        select=_selector(job.development),
-        checkpoints=CheckpointFolder(job.folder, keep=2, report=warn),
-        identity=identity,
-        metrics=MetricsLog(job.metrics, stage="student"),
-        on_step=lambda step, steps: progress(step, steps, "student"),
-        on_epoch=_tensorboard(job) if config.training.tensorboard else lambda line: None,
-        resume_command=job.resume_command,
+    trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
+    # A GPU is used by one training at a time.
+    workers = job.config.training.workers if job.device == "cpu" else 1
+    trained = run_trainings(trainings, workers=workers, progress=progress, what="student")
+    best = min(trained, key=lambda candidate: candidate.result.best_figure)
+    for message in best.warnings:
+        warn(message)
+    student = _new_student(job.config)
+    student.load_state_dict({name: torch.from_numpy(value) for name, value in best.weights.items()})
+    return student.eval(), best.result
+
+
+def _new_student(config: Config) -> Student:
+    shape = config.student
+    return build_student(
+        architecture=shape.architecture, channels=shape.channels, kernels=shape.kernels, dropout=shape.dropout
     )
-    return student.cpu(), result
 
 
-def prepare_teacher(heads: HeadEnsemble, store: ViewStore, *, progress: Progress) -> CachedTeacher:
+def prepare_teacher(heads: HeadEnsemble, store: ViewStore) -> CachedTeacher:
     """The heads as a teacher that has already heard every view: their embeddings are stored beside the audio.
 
     Raises:
@@ -94,12 +141,10 @@ def prepare_teacher(heads: HeadEnsemble, store: ViewStore, *, progress: Progress
     for first in range(0, len(store), _PORTION):
         rows = np.arange(first, min(first + _PORTION, len(store)))
         cached.remember(store.audio(rows), teacher.logits_of_embeddings(embeddings[rows]))
-        progress(int(rows[-1]) + 1, len(store), "teacher's answers")
     return cached
 
 
-def _batches(job: StudentJob) -> Callable[[int], Iterator[Batch]]:
-    config = job.config
+def _batches(job: StudentJob, config: Config) -> Callable[[int], Iterator[Batch]]:
     labels, hard = job.store.labels, job.store.hard
     logmel = torch.from_numpy(job.store.logmel())
 
@@ -129,7 +174,7 @@ def _selector(development: DevelopmentSet) -> Callable[[nn.Module], float]:
     return select
 
 
-def _tensorboard(job: StudentJob) -> Callable[[Metrics], None]:
+def _tensorboard(job: StudentJob, number: int) -> Callable[[Metrics], None]:
     from wakelark.training.metrics_log import tensorboard_writer
 
-    return tensorboard_writer(job.metrics.parent / "tensorboard")
+    return tensorboard_writer(job.metrics.parent / "tensorboard" / f"student-{number}")

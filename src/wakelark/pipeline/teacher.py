@@ -22,6 +22,7 @@ from wakelark.training.batches import batches as draw_batches
 from wakelark.training.build import build_optimizer
 from wakelark.training.checkpoint import CheckpointFolder
 from wakelark.training.metrics_log import MetricsLog
+from wakelark.training.parallel import run_trainings
 from wakelark.training.schedule import LoopSettings
 from wakelark.training.stream_features import Progress
 from wakelark.training.trainer import Trainer
@@ -58,64 +59,92 @@ class TeacherJob:
 
 
 def train_heads(job: TeacherJob, *, progress: Progress, warn: Callable[[str], None]) -> HeadEnsemble:
-    """Train, calibrate and average the heads. Interrupted, it goes on from the last checkpoint of each head."""
-    teacher = job.config.teacher
-    embeddings = torch.from_numpy(job.store.embeddings())
-    done = 0
+    """Train the heads, one per core, calibrate and average them.
 
-    def on_step(step: int, _: int) -> None:
-        progress(done + step, teacher.heads * teacher.steps, job.name)
-
+    Interrupted, it goes on from the last checkpoint of each head.
+    """
+    trainings = [HeadTraining(job, number) for number in range(job.config.teacher.heads)]
+    trained = run_trainings(trainings, workers=job.config.training.workers, progress=progress, what=job.name)
     heads = []
-    for number in range(teacher.heads):
-        heads.append(_train_head(job, number, embeddings, on_step, warn))
-        done += teacher.steps
+    for result in trained:
+        head = _new_head(job.config)
+        head.load_state_dict({name: torch.from_numpy(value) for name, value in result.weights.items()})
+        heads.append(head.eval())
+        for message in result.warnings:
+            warn(message)
     calibrations = [fit_calibration(AccurateNetwork(_alone(head)), job.development) for head in heads]
     return HeadEnsemble(
         heads, temperatures=[fit.temperature for fit in calibrations], biases=[fit.bias for fit in calibrations]
     )
 
 
-def _train_head(
-    job: TeacherJob,
-    number: int,
-    embeddings: torch.Tensor,
-    on_step: Callable[[int, int], None],
-    warn: Callable[[str], None],
-) -> EmbeddingHead:
-    config, teacher = job.config, job.config.teacher
-    seed = config.seed * 100 + number
-    torch.manual_seed(seed)
-    head = EmbeddingHead(context_steps=teacher.context_steps, hidden=teacher.hidden, dropout=teacher.dropout)
-    rows = np.flatnonzero(in_fold(job.store, number, teacher.heads))
-    head.set_statistics(embeddings[torch.from_numpy(rows)])
-    trainer = Trainer(
-        model=head,
-        optimizer=build_optimizer(head, learning_rate=teacher.learning_rate, weight_decay=teacher.weight_decay),
-        hard_negative_weight=config.loss.hard_negative_weight,
-        all_steps_weight=config.loss.all_steps_weight,
-    )
-    run_training(
-        trainer,
-        settings=LoopSettings(
-            steps=teacher.steps, steps_per_epoch=min(STEPS_PER_EPOCH, teacher.steps), select_every=SELECT_EVERY,
-            learning_rate=teacher.learning_rate, warmup_share=config.training.warmup_share,
-            clip_norm=config.training.clip_norm, ema_decay=config.training.ema_decay, seed=seed,
-        ),
-        batches=_batches(job, rows, embeddings, seed),
-        select=_selector(job.development),
-        checkpoints=CheckpointFolder(job.folder / f"head-{number}", keep=1, report=warn),
-        identity={
-            "stage": job.name, "head": number, "seed": seed, "data": job.data_key,
-            "teacher": teacher.model_dump_json(), "loss": config.loss.model_dump_json(),
-            "hard_share": config.training.hard_share, "positive_share": config.training.positive_share,
-        },
-        metrics=MetricsLog(job.metrics, stage=f"{job.name}/head-{number}"),
-        on_step=on_step,
-        on_epoch=lambda line: None,
-        resume_command=job.resume_command,
-    )  # fmt: skip
-    return head
+@dataclass(frozen=True, slots=True)
+class TrainedHead:
+    """A head's best averaged weights, and what its training had to say."""
+
+    weights: dict[str, NDArray[np.generic]]
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTraining:
+    """The training of one head; a pure function of the job and the head's number."""
+
+    job: TeacherJob
+    number: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        return self.job.config.teacher.steps
+
+    def run(self, on_step: Callable[[int, int], None]) -> TrainedHead:
+        """Train, going on from the newest checkpoint."""
+        job, config, teacher = self.job, self.job.config, self.job.config.teacher
+        warnings: list[str] = []
+        seed = config.seed * 100 + self.number
+        torch.manual_seed(seed)
+        embeddings = torch.from_numpy(job.store.embeddings())
+        head = _new_head(config)
+        rows = np.flatnonzero(in_fold(job.store, self.number, teacher.heads))
+        head.set_statistics(embeddings[torch.from_numpy(rows)])
+        trainer = Trainer(
+            model=head,
+            optimizer=build_optimizer(head, learning_rate=teacher.learning_rate, weight_decay=teacher.weight_decay),
+            hard_negative_weight=config.loss.hard_negative_weight,
+            all_steps_weight=config.loss.all_steps_weight,
+        )
+        run_training(
+            trainer,
+            settings=LoopSettings(
+                steps=teacher.steps, steps_per_epoch=min(STEPS_PER_EPOCH, teacher.steps), select_every=SELECT_EVERY,
+                learning_rate=teacher.learning_rate, warmup_share=config.training.warmup_share,
+                clip_norm=config.training.clip_norm, ema_decay=config.training.ema_decay, seed=seed,
+            ),
+            batches=_batches(job, rows, embeddings, seed),
+            select=_selector(job.development),
+            checkpoints=CheckpointFolder(job.folder / f"head-{self.number}", keep=1, report=warnings.append),
+            identity={
+                "stage": job.name, "head": self.number, "seed": seed, "data": job.data_key,
+                "teacher": teacher.model_dump_json(), "loss": config.loss.model_dump_json(),
+                "hard_share": config.training.hard_share, "positive_share": config.training.positive_share,
+            },
+            metrics=MetricsLog(job.metrics, stage=f"{job.name}/head-{self.number}"),
+            on_step=on_step,
+            on_epoch=lambda line: None,
+            resume_command=job.resume_command,
+        )  # fmt: skip
+        return TrainedHead(weights_of(head), warnings)
+
+
+def weights_of(model: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """A model's weights and buffers as arrays, which travel between processes without shared memory."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def _new_head(config: Config) -> EmbeddingHead:
+    teacher = config.teacher
+    return EmbeddingHead(context_steps=teacher.context_steps, hidden=teacher.hidden, dropout=teacher.dropout)
 
 
 def in_fold(store: ViewStore, number: int, folds: int) -> NDArray[np.bool_]:

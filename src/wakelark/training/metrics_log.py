@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from wakelark.corpus.cache import write_atomically
 from wakelark.errors import SetupError
 
@@ -14,7 +16,7 @@ Metrics = dict[str, float | int | str | bool | None]
 
 
 class MetricsLog:
-    """The lines of one stage in a JSONL file that stages share.
+    """The lines of one stage in a JSONL file that stages share, also when they run at the same time.
 
     Args:
         path: the file; made when the first line is written.
@@ -33,7 +35,7 @@ class MetricsLog:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "a", encoding="utf-8") as file:
+            with self._lock(), open(self._path, "a", encoding="utf-8") as file:
                 file.write(self._line(metrics))
         except OSError as error:
             raise SetupError(f"cannot write {self._path}: {error.strerror}; free some disk space") from error
@@ -42,8 +44,12 @@ class MetricsLog:
         """Make the lines of this stage those of `history`, after a resume or a roll-back; broken lines go, too."""
         if not self._path.exists() and not history:
             return
-        kept = [line + "\n" for line in self._lines_of_others()]
-        write_atomically(self._path, "".join([*kept, *map(self._line, history)]).encode())
+        with self._lock():
+            kept = [line + "\n" for line in self._lines_of_others()]
+            write_atomically(self._path, "".join([*kept, *map(self._line, history)]).encode())
+
+    def _lock(self) -> FileLock:
+        return FileLock(self._path.with_name(f".{self._path.name}.lock"))
 
     def _lines_of_others(self) -> list[str]:
         if not self._path.exists():

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from wakelark.audio import HOP_SAMPLES
 from wakelark.corpus.cache import cache_folder, content_key
@@ -54,6 +55,17 @@ class StreamFeatures:
     samples: int
     logmel: NDArray[np.float16]
     embeddings: NDArray[np.float16]
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        """To another process go the names of the files, not hundreds of megabytes."""
+        if isinstance(self.logmel, np.memmap) and isinstance(self.embeddings, np.memmap):
+            return _mapped, (self.name, self.samples, str(self.logmel.filename), str(self.embeddings.filename))
+        return StreamFeatures, (self.name, self.samples, self.logmel, self.embeddings)
+
+
+def _mapped(name: str, samples: int, logmel: str, embedded: str) -> StreamFeatures:
+    return StreamFeatures(name, samples, np.load(logmel, mmap_mode="r"), np.load(embedded, mmap_mode="r"))
 
 
 def compute_stream_features(
