@@ -46,18 +46,34 @@ def fit_platt(positives: NDArray[np.floating], negatives: NDArray[np.floating]) 
     targets = np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
     weights = np.where(targets == 1, 0.5 / len(positives), 0.5 / len(negatives))
     design = np.stack([logits, np.ones_like(logits)], axis=1)
-    prior = np.array([1.0, 0.0])
-    solution = prior.copy()
+    prior = solution = np.array([1.0, 0.0])
     for _ in range(50):
         probability = 1.0 / (1.0 + np.exp(-np.clip(design @ solution, -60, 60)))
         gradient = design.T @ (weights * (probability - targets)) + _RIDGE * (solution - prior)
         curvature = (design * (weights * probability * (1 - probability))[:, None]).T @ design + _RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        solution -= step
+        # Where the logits are far off, most probabilities are 0 or 1, the curvature says little and a whole step
+        # overshoots: halve it until the loss falls.
+        loss = _loss(solution, design, targets, weights)
+        while _loss(solution - step, design, targets, weights) > loss and np.abs(step).max() > 1e-9:
+            step /= 2
+        solution = solution - step
         if np.abs(step).max() < 1e-9:
             break
     slope = float(np.clip(solution[0], 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]))
     return Calibration(temperature=1.0 / slope, bias=float(solution[1]))
+
+
+def _loss(
+    solution: NDArray[np.float64],
+    design: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> float:
+    """The convex loss that `fit_platt` minimises. Shape: `[2], [N, 2], [N], [N]`"""
+    logits = design @ solution
+    pull = np.sum(np.square(solution - np.array([1.0, 0.0])))
+    return float(np.sum(weights * (np.logaddexp(0, logits) - targets * logits)) + 0.5 * _RIDGE * pull)
 
 
 def _window_peaks(logits: NDArray[np.float32], step_s: float) -> NDArray[np.float32]:
