@@ -1,0 +1,115 @@
+"""Scores offline, on stored features, are those of the exported file that hears the same audio as a stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, to_float, to_int16
+from wakelark.export.onnx import NetworkFacts, accurate_facts, export_accurate, export_student, student_facts
+from wakelark.export.parity import probe_audio
+from wakelark.model_card import ModelCard
+from wakelark.models.build import build_student
+from wakelark.models.heads import EmbeddingHead, HeadEnsemble
+from wakelark.models.student import Student
+from wakelark.pipeline.networks import AccurateNetwork, Network, TinyNetwork
+from wakelark.runtime.detector import Detector
+from wakelark.training.clip_features import ClipFeatures, compute_clip_features
+
+SECONDS = 7
+
+
+def card_of(facts: NetworkFacts) -> ModelCard:
+    values: dict[str, Any] = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
+    return ModelCard(
+        **values, wakelark_version="0", phrase="x", language="en-us", threshold=0.5, smoothing_steps=1,
+        refractory_s=1.5, fa_per_hour=0.5, created="2026-01-01",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def audio() -> np.ndarray:
+    return to_int16(probe_audio(np.random.default_rng(3), seconds=SECONDS))
+
+
+@pytest.fixture(scope="module")
+def heads() -> HeadEnsemble:
+    torch.manual_seed(1)
+    heads = [EmbeddingHead(context_steps=10, hidden=32, dropout=0.3) for _ in range(2)]
+    for head in heads:
+        head.set_statistics(torch.randn(200, 96) * 15 + torch.randn(96) * 5)
+        with torch.no_grad():
+            head.out.weight *= 30
+    return HeadEnsemble(heads, temperatures=[1.0, 2.0], biases=[0.5, -1.0])
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    torch.manual_seed(0)
+    student = build_student(architecture="ds_tcn", channels=64, kernels=(5, 7, 7, 9, 9), dropout=0.1)
+    for _ in range(20):
+        student(torch.randn(8, 40, 198) * 1.5)
+    with torch.no_grad():
+        student.head.weight *= 5
+    return student.eval()
+
+
+def assert_streams_alike(network: Network, model: Path, audio: np.ndarray) -> None:
+    """The grid of the stream has some phase of 10 ms; from there on, every offline score is a streamed score.
+
+    The streamed one is known at the end of the step in which the offline one's audio ends.
+    """
+    streamed = np.array(Detector.load(model).score(to_float(audio)))
+    fitting = []
+    for phase in range(round(network.step_s * 100)):
+        offline = network.scores(features_of(audio[phase * HOP_SAMPLES :]))
+        assert np.ptp(offline) > 0.2  # else everything would be alike
+        end_s = network.first_s + phase * 0.01
+        first = math.ceil(end_s / network.step_s - 1e-9) - 1
+        both = min(len(streamed) - first, len(offline))
+        if np.abs(offline[:both] - streamed[first : first + both]).max() < 0.02:  # features are stored in float16
+            fitting.append((phase, (first + 1) * network.step_s - end_s, both))
+    assert len(fitting) == 1
+    _, late_s, both = fitting[0]
+    assert 0 <= late_s < 0.02  # not a hop more than the front end needs
+    assert both > (SECONDS - network.first_s) / network.step_s - 2
+
+
+def features_of(audio: np.ndarray) -> ClipFeatures:
+    return compute_clip_features([audio], workers=1, progress=lambda done, total, what: None, what="features")[0]
+
+
+def test_the_accurate_network(heads: HeadEnsemble, audio: np.ndarray, tmp_path: Path) -> None:
+    export_accurate(heads, card_of(accurate_facts(heads)), tmp_path / "model.onnx")
+    network = AccurateNetwork(heads)
+    assert network.step_s == 0.08
+    assert network.first_s == pytest.approx((75 * 160 + 512 + 9 * 1280) / SAMPLE_RATE)
+    assert_streams_alike(network, tmp_path / "model.onnx", audio)
+
+
+def test_the_tiny_network(student: Student, audio: np.ndarray, tmp_path: Path) -> None:
+    export_student(student, card_of(student_facts(student)), tmp_path / "model.onnx")
+    assert_streams_alike(TinyNetwork(student), tmp_path / "model.onnx", audio)
+
+
+def test_long_streams_are_scored_in_blocks(student: Student, heads: HeadEnsemble) -> None:
+    rng = np.random.default_rng(0)
+    long = ClipFeatures(
+        rng.standard_normal((45_000, 40)).astype(np.float16), rng.standard_normal((25_000, 96)).astype(np.float16)
+    )
+    for network, cut in ((TinyNetwork(student), 30_000), (AccurateNetwork(heads), 15_000)):
+        whole = network.logits(long)
+        steps = cut // 4 if isinstance(network, TinyNetwork) else cut
+        tail = network.logits(ClipFeatures(long.logmel[cut:], long.embeddings[cut:]))
+        np.testing.assert_allclose(whole[steps : steps + len(tail)], tail, atol=1e-4)
+
+
+def test_audio_shorter_than_the_network_hears_gives_no_score(student: Student, heads: HeadEnsemble) -> None:
+    short = ClipFeatures(np.zeros((20, 40), np.float16), np.zeros((3, 96), np.float16))
+    assert len(TinyNetwork(student).logits(short)) == len(AccurateNetwork(heads).logits(short)) == 0
