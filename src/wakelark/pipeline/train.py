@@ -6,6 +6,8 @@ is there is found, what is missing is made.
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +66,8 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
     """
     run = Run(config=config, folder=folder, progress=progress, device=_device(device))
     with folder.hold(resume=resume), _interruptible(folder.resume_command):
+        if folder.is_done("report") and folder.report.is_file():
+            return json.loads(folder.report.read_text(encoding="utf-8"))
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
         try:
@@ -92,10 +96,13 @@ def _stages(run: Run) -> dict[str, object]:
     with folder.stage("export"):
         exports = _export(run, prepared, corpus, mined.heads, student)
     with folder.stage("report"):
-        return write_report(
+        report = write_report(
             run.config, folder, corpus, exports, mined, result,
             warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
         )  # fmt: skip
+    # Gigabytes that only training reads, and that are a pure function of the manifest and the configuration.
+    shutil.rmtree(folder.views, ignore_errors=True)
+    return report
 
 
 def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
