@@ -1,0 +1,171 @@
+"""From a phrase to two models, by the command a user types; then everything a user does with them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wakelark.config_file import load_config
+from wakelark.corpus.manifest import read_manifest
+from wakelark.model_card import ModelCard
+
+from .conftest import CommandLine, Trained
+
+MODELS = ("model.onnx", "model_tiny.onnx")
+REPORT_KEYS = {
+    "phrase", "preset", "created", "wakelark_version", "verdict", "models", "hours", "stages", "distillation", "corpus",
+    "provenance", "warnings", "facts",
+}  # fmt: skip
+STAGES = ["corpus", "views", "teacher", "mining", "student", "export"]
+
+HEAR = """
+import json, sys
+sys.modules.update(dict.fromkeys(["torch", "onnx", "pydantic", "yaml", "filelock"]))  # importing them fails
+from wakelark import Detector
+from wakelark.audio import read_audio
+import numpy as np
+heard = {}
+for model in sys.argv[1:3]:
+    detector = Detector.load(model)
+    for path in sys.argv[3:]:
+        audio = np.concatenate([np.zeros(24000), read_audio(path, max_seconds=None), np.zeros(16000)])
+        detector.reset()
+        hits = [hit for start in range(0, len(audio), 4000) for hit in detector.process(audio[start:start + 4000])]
+        heard.setdefault(model, {})[path] = len(hits)
+print(json.dumps(heard))
+"""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MODELS}
+
+
+def recordings(folder: Path, phrase: str, count: int) -> list[Path]:
+    """Some development recordings of real people, spread over all of them."""
+    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
+        files = [row["file"] for row in csv.DictReader(file) if row["phrase"] == phrase and row["split"] == "dev"]
+    return [folder / name for name in files[:: max(1, len(files) // count)][:count]]
+
+
+def test_everything_that_is_promised_is_there(smoke: Trained) -> None:
+    promised = [*MODELS, *(f"{name}.json" for name in MODELS), "config.yaml", "report.json", "report.html"]
+    promised += ["corpus/manifest.jsonl", "corpus/mined.jsonl", "checkpoints", "metrics.jsonl", "stages.json"]
+    assert [name for name in promised if not (smoke.folder / name).exists()] == []
+    assert [path.name for path in smoke.folder.rglob(".tmp-*")] == []
+
+
+def test_the_report_is_one_object_and_the_file(smoke: Trained) -> None:
+    assert smoke.report.keys() >= REPORT_KEYS
+    assert json.loads((smoke.folder / "report.json").read_text()) == smoke.report
+    assert (smoke.report["phrase"], smoke.report["preset"]) == ("alexa", "smoke")
+    assert [model["file"] for model in smoke.report["models"]] == list(MODELS)
+    assert list(smoke.report["stages"]) == STAGES
+    assert smoke.report["distillation"]["share"] == 1.0
+    assert any("synthetic" in warning for warning in smoke.report["warnings"])
+    page = (smoke.folder / "report.html").read_text()
+    assert "alexa" in page
+    assert 'src="http' not in page  # one file, complete in itself
+
+
+def test_progress_has_the_time_left_and_is_no_flood(smoke: Trained) -> None:
+    lines = smoke.progress.splitlines()
+    assert len(lines) < 120
+    for stage in ("speech", "views", "teacher", "student"):
+        assert any(line.startswith(stage) for line in lines), stage
+    assert not any(line.endswith(": 0") for line in lines)
+    assert "\x1b" not in smoke.progress
+
+
+def test_the_configuration_can_be_read_again(smoke: Trained) -> None:
+    config = load_config(smoke.folder / "config.yaml", overrides=[], preset=None)
+    assert (config.phrase, config.preset, config.corpus.recordings) == ("alexa", "smoke", "none")
+
+
+def test_no_voice_is_in_two_splits(smoke: Trained) -> None:
+    clips = read_manifest(smoke.folder / "corpus" / "manifest.jsonl")
+    split_of: dict[str, set[str]] = {}
+    for clip in clips:
+        split_of.setdefault(clip.voice.split("@")[0], set()).add(clip.split)
+    assert {voice: splits for voice, splits in split_of.items() if len(splits) > 1} == {}
+    assert {clip.split for clip in clips if clip.label == 1} == {"train", "dev", "test"}
+    assert any(clip.hard_negative for clip in clips)
+    assert all(clip.licence and clip.source for clip in clips)
+
+
+def test_metrics_have_a_line_per_epoch(smoke: Trained) -> None:
+    lines = [json.loads(line) for line in (smoke.folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if line["stage"].startswith("student")]
+    assert steps == [40, 80, 120]
+    assert all(line["distilled_share"] == 1.0 for line in lines if line["stage"].startswith("student"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_says_where_the_model_comes_from(smoke: Trained, name: str) -> None:
+    card = ModelCard.from_json((smoke.folder / f"{name}.json").read_text())
+    assert card.phrase == "alexa"
+    assert 0 < card.threshold <= 1
+    assert {source.source for source in card.provenance}
+    assert all(source.licence for source in card.provenance)
+
+
+def test_detect_hears_voices_that_were_held_out(smoke: Trained, wakelark: CommandLine) -> None:
+    clips = read_manifest(smoke.folder / "corpus" / "manifest.jsonl")
+    files = [wakelark.cache / clip.path for clip in clips if clip.label == 1 and clip.split == "test"]
+    done = wakelark.run("detect", smoke.folder / "model.onnx", *files, "--json")
+    assert done.returncode == 0, done.stderr
+    found = {hit["file"] for hit in json.loads(done.stdout)["detections"]}
+    assert len(found) >= len(files) / 2
+
+
+def test_both_models_hear_real_people_without_torch(smoke: Trained, real_recordings: Path) -> None:
+    alexa = recordings(real_recordings, "alexa", 10)
+    other = recordings(real_recordings, "snowboy", 8) + recordings(real_recordings, "smart_mirror", 8)
+    models = [str(smoke.folder / name) for name in MODELS]
+    command = [sys.executable, "-c", HEAR, *models, *map(str, alexa + other)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    heard = json.loads(done.stdout)
+    for model in models:
+        right = sum(heard[model][str(path)] > 0 for path in alexa)
+        wrong = sum(heard[model][str(path)] > 0 for path in other)
+        assert right >= 5, f"{model}: {right} of {len(alexa)}"
+        assert wrong <= len(other) / 2, f"{model}: {wrong} of {len(other)}"
+
+
+def test_evaluate(smoke: Trained, wakelark: CommandLine, real_recordings: Path, tmp_path: Path) -> None:
+    for kind, phrase in (("positives", "alexa"), ("negatives", "snowboy")):
+        (tmp_path / kind).mkdir()
+        for path in recordings(real_recordings, phrase, 6):
+            shutil.copy(path, tmp_path / kind)
+    words = ["--positives", tmp_path / "positives", "--negatives", tmp_path / "negatives", "--json"]
+    done = wakelark.run("evaluate", smoke.folder / "model.onnx", *words)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["positives"] == 6
+    assert result["missed"] <= 3
+    assert result["hours"] > 0
+
+
+def test_an_existing_run_is_refused_with_the_command_to_continue(smoke: Trained, wakelark: CommandLine) -> None:
+    before = digests(smoke.folder)
+    done = wakelark.run("train", "alexa", "--preset", "smoke", "--out", smoke.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"wakelark train --resume --out {smoke.folder}" in done.stderr
+    assert digests(smoke.folder) == before
+
+
+def test_resuming_a_finished_run_changes_nothing(smoke: Trained, wakelark: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(smoke.folder, folder)
+    done = wakelark.run("train", "--resume", "--out", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert digests(folder) == digests(smoke.folder)
+    assert "student: " not in done.stderr  # nothing was trained again
+    assert json.loads(done.stdout)["models"] == smoke.report["models"]
