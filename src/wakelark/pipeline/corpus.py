@@ -27,7 +27,7 @@ from wakelark.training.stream_features import Progress
 
 FEWEST_POSITIVES = 20
 _PLAN_SEED = (0, 1)
-"""What is spoken does not depend on the run's seed: runs of one phrase with other seeds share their clips and splits."""
+"""What is spoken does not depend on the run's seed: runs with other seeds share their clips and splits."""
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
             continue
         report: IngestReport = ingest(
             Path(folder), label=label, dev_share=config.corpus.dev_share, test_share=config.corpus.test_share,
-            split_seed=config.seed, voice_from="auto", workers=config.training.workers, progress=progress,
+            split_seed=_PLAN_SEED[0], voice_from="auto", workers=config.training.workers, progress=progress,
         )  # fmt: skip
         corpus.clips += report.clips
         corpus.streams += report.streams
