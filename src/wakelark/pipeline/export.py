@@ -15,9 +15,6 @@ from wakelark.pipeline.cards import build_card
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.threshold import Choice, choose_threshold
 
-ACCURATE = "model.onnx"
-TINY = "model_tiny.onnx"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exports:
@@ -55,8 +52,8 @@ def export_models(
         config, student_facts(student), tiny_choice, clips, created=created, measured=_measured(tiny_curve)
     )
     return Exports(
-        accurate=export_accurate(heads, accurate, folder.root / ACCURATE),
-        tiny=export_student(student, tiny, folder.root / TINY),
+        accurate=export_accurate(heads, accurate, folder.accurate),
+        tiny=export_student(student, tiny, folder.tiny),
         accurate_choice=accurate_choice,
         tiny_choice=tiny_choice,
     )

@@ -57,6 +57,9 @@ class RunFolder:
         self.metrics = root / "metrics.jsonl"
         self.report = root / "report.json"
         self.report_html = root / "report.html"
+        self.accurate = root / "model.onnx"
+        self.tiny = root / "model_tiny.onnx"
+        self.results = (self.accurate, self.tiny, self.report, self.report_html)
         self._stages_file = root / "stages.json"
         self._owner = root / ".owner"
         self._lock = root / ".lock"

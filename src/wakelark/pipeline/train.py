@@ -66,7 +66,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
     """
     run = Run(config=config, folder=folder, progress=progress, device=_device(device))
     with folder.hold(resume=resume), _interruptible(folder.resume_command):
-        if "report" in folder.stages() and folder.report.is_file():
+        if "report" in folder.stages() and all(file.is_file() for file in folder.results):
             return json.loads(folder.report.read_text(encoding="utf-8"))
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
