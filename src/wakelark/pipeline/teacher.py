@@ -150,11 +150,12 @@ def _new_head(config: Config) -> EmbeddingHead:
 def in_fold(store: ViewStore, number: int, folds: int) -> NDArray[np.bool_]:
     """The views head `number` learns from: all but the positives of every `folds`-th voice. Shape: `-> [V]`
 
-    With few voices (fewer than three per fold) nothing is left out: the loss would be greater than the gain.
+    With one head, or few voices (fewer than three per fold), nothing is left out: the loss would be greater than the
+    gain.
     """
     fold_of = {clip.voice: int(hashlib.sha256(clip.voice.encode()).hexdigest(), 16) % folds for clip in store.clips}
     voices = {clip.voice for clip in store.clips if clip.label == 1}
-    if len(voices) < 3 * folds:
+    if folds == 1 or len(voices) < 3 * folds:
         return np.ones(len(store), bool)
     left_out = store.of_clips(lambda clip: clip.label == 1 and fold_of[clip.voice] == number)
     return ~left_out.astype(bool)
