@@ -73,6 +73,7 @@ def test_of_two_that_miss_nothing_the_clearer_is_better() -> None:
     development = DevelopmentSet([trial([3.0], 0, 1)], [written(hour(at_10=-6.0))], RULE)
     faint, clear = development.figure(WrittenNetwork(gain=0.5)), development.figure(WrittenNetwork(gain=1.5))
     assert 0 < clear < faint < 1e-3
+    assert type(clear) is float  # it goes into the report as JSON, and so does a comparison of two
 
 
 def test_a_clear_network_with_one_miss_is_worse_than_a_faint_one_with_none() -> None:

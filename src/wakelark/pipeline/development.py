@@ -76,7 +76,7 @@ class DevelopmentSet:
         curve = self.curve(network)
         threshold = curve.threshold_for_budget(self.evaluation.fa_per_hour)
         margin = float(np.mean(_log_odds(np.asarray(curve.positives)) - _log_odds(np.asarray(threshold))))
-        return selection_figure(curve) + 1e-3 / (1.0 + np.exp(np.clip(margin / 4.0, -30, 30)))
+        return selection_figure(curve) + 1e-3 / (1.0 + float(np.exp(np.clip(margin / 4.0, -30, 30))))
 
 
 def _log_odds(probability: Float64Array) -> Float64Array:
