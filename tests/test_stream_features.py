@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from wakelark.audio import SAMPLE_RATE, to_int16
+from wakelark.errors import SetupError
 from wakelark.export.parity import probe_audio
 from wakelark.training import stream_features
 from wakelark.training.front_ends import embeddings, log_mel
@@ -117,3 +118,12 @@ def test_features_travel_by_name_to_other_processes(short: Path, cache: Path) ->
     received = pickle.loads(sent)
     np.testing.assert_array_equal(received.embeddings, found.embeddings)
     np.testing.assert_array_equal(received.logmel, found.logmel)
+
+
+def test_a_full_disk_is_one_message(recording: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (small_disk / "ballast").write_bytes(bytes(3 * 2**20))
+    monkeypatch.setenv("WAKELARK_CACHE", str(small_disk / "cache"))
+    with pytest.raises(SetupError, match="No space left on device") as error:
+        compute(recording)
+    assert "WAKELARK_CACHE" in str(error.value)
+    assert not list(small_disk.rglob("*.done"))
