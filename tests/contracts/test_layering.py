@@ -25,6 +25,7 @@ ORDER = [
     "serve",
     "pipeline",
     "cli",
+    "__main__",
 ]
 COMMON = {"errors", "audio", "audio_header", "config", "config_file", "strict_yaml", "model_card"}
 """Importable from everywhere; these import only one another."""

@@ -51,7 +51,7 @@ def fit_platt(positives: NDArray[np.floating], negatives: NDArray[np.floating]) 
         probability = 1.0 / (1.0 + np.exp(-np.clip(design @ solution, -60, 60)))
         gradient = design.T @ (weights * (probability - targets)) + _RIDGE * (solution - prior)
         curvature = (design * (weights * probability * (1 - probability))[:, None]).T @ design + _RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
+        step = np.linalg.solve(curvature, gradient).astype(np.float64)
         # Where the logits are far off, most probabilities are 0 or 1, the curvature says little and a whole step
         # overshoots: halve it until the loss falls.
         loss = _loss(solution, design, targets, weights)

@@ -103,7 +103,7 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise BusyError(f"{self.root} is in use by process {self._read_owner()}; wait for it or stop it") from error
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             what = "it is not a folder" if self.root.is_file() else str(error)
             raise SetupError(f"cannot write in {self.root}: {what}; choose another folder with --out") from error
         try:
