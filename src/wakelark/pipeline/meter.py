@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _INTERVAL_S = 0.5
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a stage took. `peak_mb` is resident memory of this process and its children (Linux only, else 0)."""
+    """What a stage took.
+
+    `peak_mb` is memory of this process and its children, with pages that several of them map counted once (their
+    "proportional set size"; Linux only, else 0).
+    """
 
     wall_s: float
     cpu_s: float
@@ -44,7 +47,7 @@ class Meter:
 
     def _sample(self) -> None:
         while True:
-            self._peak_bytes = max(self._peak_bytes, _resident_bytes(os.getpid()))
+            self._peak_bytes = max(self._peak_bytes, _memory_bytes(os.getpid()))
             if self._stop.wait(_INTERVAL_S):
                 return
 
@@ -54,14 +57,15 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its descendants; processes that end meanwhile count as 0."""
+def _memory_bytes(pid: int) -> int:
+    """Proportional memory of a process and its descendants; processes that end meanwhile count as 0."""
     process = Path("/proc") / str(pid)
     try:
-        own = int((process / "statm").read_text().split()[1]) * _PAGE
+        rows = (process / "smaps_rollup").read_text().splitlines()
+        own = sum(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
         children = [
             int(child) for task in (process / "task").iterdir() for child in (task / "children").read_text().split()
         ]
     except (OSError, IndexError):
         return 0
-    return own + sum(_resident_bytes(child) for child in children)
+    return own + sum(_memory_bytes(child) for child in children)
