@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, Int16Array
+from wakelark.audio import SAMPLE_RATE, Int16Array, to_int16
 from wakelark.config import EvaluationConfig
+from wakelark.corpus.clip import Clip
 from wakelark.evaluation.events import Float64Array, smooth, smoothing_steps
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
 from wakelark.evaluation.stream import stream_events
+from wakelark.pipeline.evaluate import EVENT_FLOOR
 from wakelark.pipeline.networks import Features, Network
+from wakelark.training.clip_audio import ClipReader
 from wakelark.training.stream_features import StreamFeatures
-
-EVENT_FLOOR = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,12 @@ class DevelopmentSet:
         """
         curve = self.curve(network)
         threshold = curve.threshold_for_budget(self.evaluation.fa_per_hour)
-        margin = float(np.mean(_log_odds(np.asarray(curve.positives)) - _log_odds(np.asarray(threshold))))
+        margin = float(np.mean(log_odds(np.asarray(curve.positives)) - log_odds(np.asarray(threshold))))
         return selection_figure(curve) + 1e-3 / (1.0 + float(np.exp(np.clip(margin / 4.0, -30, 30))))
 
 
-def _log_odds(probability: Float64Array) -> Float64Array:
+def log_odds(probability: Float64Array) -> Float64Array:
+    """log(p / (1 - p)), kept finite at 0 and 1. Shape: `[*] -> [*]`"""
     clipped = np.clip(probability, 1e-9, 1 - 1e-9)
     return np.log(clipped / (1 - clipped))
 
@@ -100,3 +102,15 @@ def trial_audio(clip: Int16Array, *, rng: np.random.Generator, lead_s: float, ta
     noise = rng.standard_normal(before + len(clip) + after) * 10.0
     noise[before : before + len(clip)] += clip
     return np.clip(np.rint(noise), -32768, 32767).astype(np.int16)
+
+
+def clips_in_a_row(clips: Sequence[Clip], reader: ClipReader, *, seed: Sequence[int]) -> Int16Array:
+    """Clips one after the other, a second of near-silence between them: what stands in for a recording.
+
+    Shape: `-> [N]`, empty without clips
+    """
+    pieces = [
+        trial_audio(to_int16(reader.read(clip)), rng=np.random.default_rng([*seed, index]), lead_s=0.1, tail_s=1.0)
+        for index, clip in enumerate(clips)
+    ]
+    return np.concatenate([np.zeros(0, np.int16), *pieces])

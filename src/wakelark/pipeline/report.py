@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wakelark import __version__
-from wakelark.audio import SAMPLE_RATE, to_float, to_int16
+from wakelark.audio import SAMPLE_RATE, to_float
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, write_atomically
 from wakelark.corpus.clip import Clip
@@ -20,7 +20,7 @@ from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
 from wakelark.model_card import ModelCard
 from wakelark.pipeline.corpus import Corpus
-from wakelark.pipeline.development import trial_audio
+from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.export import Exports
 from wakelark.pipeline.rounds import Mined, Round
@@ -133,16 +133,12 @@ def _card(path: Path) -> ModelCard:
 
 def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
     """Without test recordings: the sentences of the test voices, one after the other, labelled synthetic."""
-    reader = ClipReader(cache_folder())
-    pieces = [
-        trial_audio(to_int16(reader.read(clip)), rng=np.random.default_rng([7, index]), lead_s=0.1, tail_s=1.0)
-        for index, clip in enumerate(corpus.of("test", "sentence"))
-    ]
-    if not pieces:
+    audio = clips_in_a_row(corpus.of("test", "sentence"), ClipReader(cache_folder()), seed=[7])
+    if not audio.size:
         return []
     path = folder.root / "corpus" / "synthetic-test.npy"
     buffer = io.BytesIO()
-    np.save(buffer, np.concatenate(pieces))
+    np.save(buffer, audio)
     write_atomically(path, buffer.getvalue())
     return [StreamSource(name="synthetic sentences", path=path, kind="speech", synthetic=True)]
 

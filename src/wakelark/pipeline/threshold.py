@@ -9,6 +9,7 @@ import numpy as np
 from wakelark.config import EvaluationConfig
 from wakelark.evaluation.operating_point import BUDGETS, DetCurve
 from wakelark.model_card import CardOperatingPoint
+from wakelark.pipeline.development import log_odds
 
 FREE_MISSES = 0.005
 """A threshold that costs at most this share of the development positives more counts as free."""
@@ -42,7 +43,7 @@ def choose_threshold(curve: DetCurve, evaluation: EvaluationConfig) -> Choice:
     allowed_misses = curve.missed_at(lowest) + int(FREE_MISSES * len(curve.positives))
     free = float(curve.positives[allowed_misses]) if allowed_misses < len(curve.positives) else lowest
     free = max(lowest, free)
-    middle = _probability((_log_odds(lowest) + _log_odds(free)) / 2) if free > lowest else lowest
+    middle = _half_way(lowest, free) if free > lowest else lowest
     points = tuple(
         CardOperatingPoint(
             fa_per_hour_budget=budget, threshold=min(point.threshold, 1.0),
@@ -53,10 +54,6 @@ def choose_threshold(curve: DetCurve, evaluation: EvaluationConfig) -> Choice:
     return Choice(threshold=min(middle, 1.0), budget_threshold=lowest, free_threshold=free, points=points)
 
 
-def _log_odds(probability: float) -> float:
-    clipped = min(max(probability, 1e-9), 1 - 1e-9)
-    return float(np.log(clipped / (1 - clipped)))
-
-
-def _probability(log_odds: float) -> float:
-    return float(1 / (1 + np.exp(-log_odds)))
+def _half_way(first: float, second: float) -> float:
+    """The probability half the way in log-odds."""
+    return float(1 / (1 + np.exp(-np.mean(log_odds(np.array([first, second]))))))

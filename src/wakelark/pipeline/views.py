@@ -16,7 +16,7 @@ from wakelark.corpus.cache import cache_folder, content_key
 from wakelark.corpus.clip import Clip
 from wakelark.evaluation.stream import HIT_AFTER_S, HIT_BEFORE_S
 from wakelark.pipeline.corpus import Corpus
-from wakelark.pipeline.development import DevelopmentSet, PositiveTrial, trial_audio
+from wakelark.pipeline.development import DevelopmentSet, PositiveTrial, clips_in_a_row, trial_audio
 from wakelark.pipeline.mining import TrainStream
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import compute_clip_features
@@ -137,14 +137,9 @@ def _synthetic_negatives(
     config: Config, corpus: Corpus, reader: ClipReader, progress: Progress
 ) -> list[StreamFeatures]:
     """Without recordings: the synthetic sentences and near misses of held-out voices, one after the other."""
-    pieces = [
-        trial_audio(
-            to_int16(reader.read(clip)), rng=np.random.default_rng([config.seed, 3, index]), lead_s=0.1, tail_s=1.0
-        )
-        for index, clip in enumerate(corpus.of("dev")) if clip.label == 0
-    ]  # fmt: skip
-    if not pieces:
+    negatives = [clip for clip in corpus.of("dev") if clip.label == 0]
+    joined = clips_in_a_row(negatives, reader, seed=[config.seed, 3])
+    if not joined.size:
         return []
-    joined = np.concatenate(pieces)
     features = compute_clip_features([joined], workers=1, progress=progress, what="synthetic development negatives")[0]
     return [StreamFeatures("synthetic", len(joined), features.logmel, features.embeddings)]
