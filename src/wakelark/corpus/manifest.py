@@ -36,15 +36,19 @@ def _parse(line: str, where: str) -> Clip:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg}); restore the line or delete it") from error
-    if not isinstance(values, dict) or (unknown := set(values) - _FIELDS):
-        raise DataError(f"{where}: unknown keys {sorted(unknown) if isinstance(values, dict) else line[:40]}")
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: {line[:40]!r} is not a clip; restore the line or delete it")
+    if unknown := set(values) - _FIELDS:
+        raise DataError(f"{where}: unknown keys {', '.join(sorted(unknown))}; correct or remove them")
     try:
         clip = Clip(**values)
     except TypeError as error:
         raise DataError(f"{where}: {error}") from error
     kinds = POSITIVE_KINDS if clip.label == 1 else NEGATIVE_KINDS
     if clip.kind not in kinds:
-        raise DataError(f"{where}: kind {clip.kind!r} does not go with label {clip.label}; use one of {', '.join(kinds)}")
+        raise DataError(
+            f"{where}: kind {clip.kind!r} does not go with label {clip.label}; use one of {', '.join(kinds)}"
+        )
     if clip.split not in SPLITS:
         raise DataError(f"{where}: split {clip.split!r} is none of {', '.join(SPLITS)}")
     if clip.samples <= 0 or clip.start < 0:
