@@ -14,10 +14,36 @@ BUDGETS = (0.5, 1.0, 2.0, 4.0)
 
 
 def main() -> None:
-    """Matched figures, then realised ones."""
-    rows = json.loads(Path(sys.argv[1]).read_text())
+    """Matched figures, then realised ones, then the cost of the stages."""
+    rows = sorted(
+        json.loads(Path(sys.argv[1]).read_text()), key=lambda row: (row["model"], row["run"], row["snr_db"] or 0)
+    )
     print(matched(rows), end="\n\n")
     print(realised(rows))
+    if runs := [Path(name) for name in sys.argv[2:]]:
+        print("\n" + stages(runs))
+
+
+def stages(runs: list[Path]) -> str:
+    """Wall seconds, CPU seconds and peak memory of every stage of some runs."""
+    costs = {run.name: json.loads((run / "stages.json").read_text())["cost"] for run in runs}
+    names = list(dict.fromkeys(name for cost in costs.values() for name in cost))
+    lines = ["| stage | " + " | ".join(f"{run}: wall s, CPU s, peak MB" for run in costs) + " |"]
+    lines.append("|---|" + "---|" * len(costs))
+    for name in names:
+        cells = [_cost(cost[name]) if name in cost else "" for cost in costs.values()]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    totals = [
+        f"**{sum(stage['wall_s'] for stage in cost.values()):.0f}**, "
+        f"{sum(stage['cpu_s'] for stage in cost.values()):.0f}, "
+        f"{max(stage['peak_mb'] for stage in cost.values()):.0f}"
+        for cost in costs.values()
+    ]
+    return "\n".join([*lines, "| " + " | ".join(["all", *totals]) + " |"])
+
+
+def _cost(stage: dict[str, float]) -> str:
+    return f"{stage['wall_s']:.0f}, {stage['cpu_s']:.0f}, {stage['peak_mb']:.0f}"
 
 
 def matched(rows: list[dict[str, Any]]) -> str:
