@@ -39,6 +39,39 @@ def test_what_cannot_be_said_is_refused(phrase: str) -> None:
         pronounce(phrase, language="en-us", extra=[])
 
 
+@pytest.mark.parametrize(
+    ("phrase", "language"),
+    [
+        ("小爱", "en-us"),
+        ("ok 小", "en-us"),
+        ("привет", "en-us"),
+        ("привет", "de"),
+        ("γειά σου", "en-us"),
+        ("時計", "ja"),
+        ("ሰላም", "en-us"),
+    ],
+)
+def test_a_script_that_the_voices_cannot_read_is_refused(phrase: str, language: str) -> None:
+    with pytest.raises(ConfigError, match=r"they would name the letters; give its language with --language"):
+        pronounce(phrase, language=language, extra=[])
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language"),
+    [
+        ("小爱", "cmn"),
+        ("привет", "ru"),
+        ("γειά σου", "el"),
+        ("ねえ", "ja"),
+        ("שלום", "he"),
+        ("안녕", "ko"),
+        ("R2D2", "en-us"),
+    ],
+)
+def test_a_script_of_the_language_is_read(phrase: str, language: str) -> None:
+    assert pronounce(phrase, language=language, extra=[])
+
+
 def test_a_bad_extra_pronunciation_is_named_as_one() -> None:
     with pytest.raises(ConfigError, match=r"the pronunciation '\?'"):
         pronounce("alexa", language="en-us", extra=["?"])
@@ -159,4 +192,3 @@ def test_bad_phrases_are_warned_about() -> None:
     assert any("common in everyday speech" in what for what in risks_of("yes"))
     assert any("short" in what for what in risks_of("the"))
     assert any("sound almost the same" in what for what in risks_of("the"))
-    assert any("letter by letter" in what for what in risks_of("привет"))

@@ -46,7 +46,6 @@ def risk(phrase: str, pronunciations: Sequence[Pronunciation], *, language: str)
         ConfigError: espeak does not speak the language.
     """
     found = [*_short(pronunciations), *_common(phrase, language), *_confusable(phrase, pronunciations, language)]
-    found += _spelled_out(phrase, pronunciations)
     if word_code(language) is None:
         found.append(
             Risk(
@@ -115,23 +114,5 @@ def _confusable(phrase: str, pronunciations: Sequence[Pronunciation], language: 
             f"common words sound almost the same: {', '.join(named)}",
             "people and detectors mistake one for the other",
             "take another phrase, or a longer one",
-        )
-    ]
-
-
-def _spelled_out(phrase: str, pronunciations: Sequence[Pronunciation]) -> list[Risk]:
-    """espeak reads letter by letter what it does not know as a word of the language, for instance another script."""
-    first = pronunciations[0]
-    letters = [word for word in phrase.split() if word.isalpha()]
-    if not first.plain_text or len(letters) != len(phrase.split()):
-        return []
-    if len(first.sounds.words) < len(letters) + 2:
-        return []
-    return [
-        Risk(
-            "warning",
-            f"the phrase is spelled letter by letter: {first.phonemes}",
-            "the voices would say it in a way nobody says it",
-            "give the language with --language, or write it as it sounds with --pronunciation",
         )
     ]

@@ -13,6 +13,8 @@ from wakelark.phrase.espeakng import Phonemes, espeak
 _BLOCK = re.compile(r"\[\[(.*?)\]\]")
 _SPOKEN_CATEGORIES = ("L", "N")  # letters and numbers; anything else alone is nothing to say
 _MAX_CHARACTERS = 80
+# Their letters have names: "пэ эр и" is no way to say "при". Syllables and ideographs are what they are called.
+_ALPHABETS = ("CYRILLIC", "GREEK", "HEBREW", "ARABIC", "ARMENIAN", "ETHIOPIC")
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,34 @@ def pronounce(phrase: str, *, language: str, extra: Sequence[str]) -> list[Pronu
                 f"{what} {text!r} cannot be pronounced in {language!r}: espeak-ng makes no sound of it; "
                 "write it as it sounds, or give its language with --language"
             )
+        if foreign := [word for word in _BLOCK.sub(" ", text).split() if _is_foreign(word, voice)]:
+            raise ConfigError(
+                f"{what} {text!r} cannot be pronounced in {language!r}: its voices cannot read {foreign[0]!r}, "
+                "they would name the letters; give its language with --language, or write it as it sounds"
+            )
         if all(sounds.flat != other.sounds.flat for other in found):
             found.append(Pronunciation(text=text, phonemes=sounds.ipa, sounds=sounds))
     return found
+
+
+def _is_foreign(word: str, voice: str) -> bool:
+    """Whether a voice cannot read a word in another script than Latin: espeak then says "Chinese letter", or spells it.
+
+    >>> voice = espeak().identifier("en-us")
+    >>> [_is_foreign(word, voice) for word in ("小爱", "привет", "안녕", "brûlée", "R2D2")]
+    [True, True, False, False, False]
+    """
+    letters = [c for c in word if c.isalpha() and not unicodedata.name(c, "").startswith("LATIN")]
+    if not letters:
+        return False
+    # In a script that it reads, neighbouring letters sound different.
+    if len({espeak().flat(chr(ord(letters[0]) + step), voice=voice) for step in range(4)}) == 1:
+        return True
+    if len(letters) < 2 or unicodedata.name(letters[0], "").partition(" ")[0] not in _ALPHABETS:
+        return False
+    said = espeak().phonemes("".join(letters), voice=voice)
+    spelled = [sound for c in letters for sound in espeak().flat(c, voice=voice)]
+    return len(said.words) >= len(letters) or sorted(said.flat) == sorted(spelled)
 
 
 def _check(text: str, *, what: str) -> None:
