@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def _noise(request: EvaluationRequest, folder: Path) -> tuple[NoiseSource | None
     if request.snr_db is None:
         return None, []
     if request.noise is None:
-        return test_noise(request.snr_db), []
+        return test_noise(request.snr_db, recordings.streams("test")), []
     pieces, refused = [], []
     for _, path in _listed(request.noise):
         try:
@@ -202,9 +203,11 @@ def _noise(request: EvaluationRequest, folder: Path) -> tuple[NoiseSource | None
     return NoiseSource(snr_db=request.snr_db, recordings=(folder / "noise.npy",), coloured_share=0.0), refused
 
 
-def test_noise(snr_db: float) -> NoiseSource:
-    """The noise of reported figures: test-role music for one half of the clips, coloured noise for the other."""
-    music = tuple(cache_folder() / stream.path for stream in recordings.streams("test") if stream.kind == "music")
+def test_noise(snr_db: float, streams: Sequence[Stream]) -> NoiseSource:
+    """The noise of reported figures: the music of test-role streams for one half of the clips, coloured noise for the
+    other; all coloured where there is no such music (below the thorough set).
+    """
+    music = tuple(cache_folder() / stream.path for stream in streams if stream.kind == "music")
     return NoiseSource(snr_db=snr_db, recordings=music, coloured_share=0.5 if music else 1.0)
 
 

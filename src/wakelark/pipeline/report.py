@@ -25,7 +25,7 @@ from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.export import Exports
 from wakelark.pipeline.rounds import Mined, Round
 from wakelark.pipeline.run_folder import RunFolder
-from wakelark.pipeline.scoring import ClipSource, StreamSource, score_clips, score_streams
+from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.stream_features import Progress
 from wakelark.training.training_loop import TrainingResult
@@ -49,8 +49,10 @@ def write_report(
     positives = [clip_source(clip) for clip in corpus.of("test") if clip.label == 1]
     near = [clip_source(clip) for clip in corpus.of("test", *NEAR_MISS_KINDS)]
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
+    # Of this run's recordings, not of whatever else lies in the cache: the figures follow from the configuration.
+    noise = test_noise(NOISE_SNR_DB, corpus.roles("test"))
     models = [
-        _measure(config, path, positives, near, streams, name=name, progress=progress)
+        _measure(config, path, positives, near, streams, noise=noise, name=name, progress=progress)
         for name, path in (("accurate", exports.accurate.path), ("tiny", exports.tiny.path))
     ]
     facts = RunFacts(
@@ -104,6 +106,7 @@ def _measure(
     near: Sequence[ClipSource],
     streams: Sequence[StreamSource],
     *,
+    noise: NoiseSource,
     name: str,
     progress: Progress,
 ) -> MeasuredModel:
@@ -114,9 +117,7 @@ def _measure(
         progress(done, total, f"{name}: {what}")
 
     clean, _ = score_clips(path, positives, noise=None, seed=seed, workers=workers, progress=report_progress)
-    noisy, _ = score_clips(
-        path, positives, noise=test_noise(NOISE_SNR_DB), seed=seed, workers=workers, progress=report_progress
-    )
+    noisy, _ = score_clips(path, positives, noise=noise, seed=seed, workers=workers, progress=report_progress)
     close, _ = score_clips(path, near, noise=None, seed=seed, workers=workers, progress=report_progress)
     heard, _ = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
     return MeasuredModel(
