@@ -347,3 +347,13 @@ def test_metrics_of_other_stages_and_half_lines(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     teacher = {"stage": "teacher", "loss": 1.0}
     assert lines == [teacher, {"stage": "student", "epoch": 1}, {"stage": "student", "epoch": 2}]
+
+
+def test_flags_on_positives_are_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    def flagged(epoch: int) -> Iterator[Batch]:
+        for batch in batches(epoch):
+            yield dataclasses.replace(batch, is_hard_negative=torch.ones(16, dtype=torch.bool))
+
+    trainer, _ = run(config(), source=flagged)
+    assert f"flagged_positives is {trainer.counters.flagged_positives}" in caplog.text
+    assert trainer.counters.flagged_positives > 0

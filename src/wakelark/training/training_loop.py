@@ -279,6 +279,12 @@ class _Loop:
         why = counters.why_not_distilled()
         if why and why != DISTILLATION_OFF:
             logger.warning("%s", why)
+        if counters.flagged_positives:
+            logger.warning(
+                "flagged_positives is %d: positives with the hard-negative flag, which was ignored; "
+                "see docs/knowledge_distillation_guide.md, Issue #8",
+                counters.flagged_positives,
+            )
         return TrainingResult(
             best_figure=state.best_figure,
             best_step=state.best_step,
