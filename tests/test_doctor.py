@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from wakelark.cli import VERBS, main
-from wakelark.cli.health import check_disk, check_packages, check_recordings, examine
+from wakelark.cli.health import check_disk, check_engines, check_packages, check_recordings, examine
+from wakelark.cli.train import announce_fetch
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str | None, str, str]:
@@ -81,6 +82,22 @@ def test_fetch_without_apt_fails_and_names_the_way_on(
     assert code == 5
     assert "--negatives DIR" in err
     assert "this costs" in out
+
+
+def test_train_without_apt_says_so_before_it_starts(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    announce_fetch("quick")
+    said = capsys.readouterr().err
+    assert "--negatives DIR" in said
+    assert "this costs train 1.98 h" in said
+    assert "to download" not in said
+
+
+def test_the_number_of_voices_is_told(cache: Path) -> None:
+    details = {check.name: check.detail for check in check_engines()}
+    assert details["voices: espeak"].endswith(" 390 voices for en-us")  # 78 variants in five accents
 
 
 def test_fetch_clean_frees_the_chosen_cache(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,10 +94,14 @@ def check_torch() -> list[Check]:
 
 def check_engines() -> list[Check]:
     """Which synthesis engines speak here. Without any, nothing can be trained; without a natural one it works badly."""
+    from wakelark.config import Config
     from wakelark.corpus.engines import find_engines
 
     available, missing = find_engines(None)
-    checks = [Check(f"voices: {name}", "ok", engine.source) for name, engine in available.items()]
+    checks = []
+    for name, engine in available.items():
+        voices = len(engine.voices(Config().language))
+        checks.append(Check(f"voices: {name}", "ok", f"{engine.source}, {voices} voices for {Config().language}"))
     for name, reason in missing.items():
         what, _, remedy = reason.partition(";")
         checks.append(Check(f"voices: {name}", "fail" if name == "espeak" else "warn", what, remedy.strip()))

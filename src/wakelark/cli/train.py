@@ -58,11 +58,15 @@ def train(
 
 
 def announce_fetch(size: str) -> None:
-    """Say what a first run is about to bring."""
+    """Say what a first run is about to bring, or that it cannot."""
+    from wakelark.corpus.apt import apt_is_there
     from wakelark.corpus.cache import cache_folder
-    from wakelark.corpus.recordings import missing, size_and_disk
+    from wakelark.corpus.recordings import fetch_recordings, missing, size_and_disk
 
-    if absent := missing(size):
+    absent = missing(size)
+    if absent and not apt_is_there():
+        note("\n".join(fetch_recordings(size, workers=1, progress=lambda done, total, what: None).warnings()))
+    elif absent:
         download, disk = size_and_disk(size)
         note(
             f"first run: {len(absent)} packages of recordings, {download} MB to download once for all phrases, "
