@@ -1,7 +1,8 @@
-"""The development set: what models, rounds and thresholds are chosen by. Nothing in it was trained on.
+"""The development set: what models, rounds and thresholds are chosen by. No voice and no negative in it was trained on.
 
-Positives are clips of held-out voices, each once as it is and once augmented; negatives are whole recordings of
-held-out sources. Features are computed once; a network is then judged in a second or two.
+Positives are clips of held-out voices, each once as it is and once augmented (with beds that training uses, too);
+negatives are whole recordings of held-out sources. Features are computed once; a network is then judged in a second
+or two.
 """
 
 from __future__ import annotations

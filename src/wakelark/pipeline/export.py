@@ -65,6 +65,7 @@ def _measured(curve: DetCurve) -> dict[str, object]:
             "positives": len(curve.positives),
             "hours": round(curve.hours, 3),
             "selection_figure": round(selection_figure(curve), 5),
-            "what": "held-out synthetic voices against held-out recordings; the report has the test figures",
+            "what": "held-out voices against development recordings, or synthetic speech where there are none; "
+            "the report has the test figures",
         }
     }
