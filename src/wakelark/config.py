@@ -26,7 +26,7 @@ class CorpusConfig(Section):
     held_out_engine: Literal["espeak", "kokoro", "piper", "flite"] | None = None
     """An engine whose clips all go to the test split."""
     espeak_positives: int = Field(default=600, ge=0)
-    kokoro_positives: int = Field(default=160, ge=0)
+    kokoro_positives: int = Field(default=110, ge=0)
     piper_positives: int = Field(default=300, ge=0)
     flite_positives: int = Field(default=120, ge=0)
     in_sentence_share: float = Field(default=0.25, ge=0, le=1)
@@ -111,7 +111,7 @@ class DistillationConfig(Section):
 class TrainingConfig(Section):
     """The student's optimisation."""
 
-    steps: int = Field(default=1600, ge=1)
+    steps: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=160, ge=8)
     learning_rate: float = Field(default=4e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
