@@ -33,6 +33,8 @@ from wakelark.models.build import build_student
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 from wakelark.models.student import Student
 
+LOGMEL_TOLERANCE = 1e-5
+
 
 def card_of(facts: NetworkFacts, **changes: Any) -> ModelCard:
     values: dict[str, Any] = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
@@ -85,26 +87,48 @@ def run_frames(graph: StreamGraph, frames: str, audio: np.ndarray) -> np.ndarray
     return np.concatenate(rows, 1).reshape(len(audio) // 160, -1)
 
 
+def logmel_difference(audio: np.ndarray) -> float:
+    """The largest difference of a value between the graph and numpy, from the silence before the audio to its end."""
+    whole = audio[: len(audio) // 160 * 160].astype(np.float32)
+    graph = StreamGraph("front_end")
+    frames = graph.node("Transpose", [add_logmel(graph)], {"perm": [1, 0]})
+    ours = run_frames(graph, frames, whole)
+    expected = logmel(np.concatenate([np.zeros(320, np.float32), whole]))
+    assert len(ours) == len(expected) == len(whole) // 160
+    return float(np.abs(ours - expected).max())
+
+
 def test_logmel_in_the_graph_equals_numpy() -> None:
     audio = probe_audio(np.random.default_rng(5), seconds=4)
-    noisy = audio + (np.random.default_rng(6).standard_normal(len(audio)) * 1e-3).astype(np.float32)
-    graph = StreamGraph("front_end")
-    ours = run_frames(graph, add_logmel(graph), noisy)
-    expected = logmel(np.concatenate([np.zeros(320, np.float32), noisy]))
-    np.testing.assert_allclose(ours, expected[: len(ours)], atol=1e-5, rtol=0)
+    assert logmel_difference(audio) < LOGMEL_TOLERANCE
+    assert logmel_difference(audio + np.random.default_rng(6).standard_normal(len(audio)) * 1e-3) < LOGMEL_TOLERANCE
+
+
+def hard_audio() -> dict[str, np.ndarray]:
+    """Audio with bands far below their neighbours, where float32 is off by up to 1e-4."""
+    time_s = np.arange(16_000) / 16_000
+    vowel = np.sum([np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 30)], axis=0)
+    tones = {f"tone of {hz:g} Hz": np.sin(2 * np.pi * hz * time_s) for hz in (50.0, 440.0, 1000.0, 3937.3, 7999.0)}
+    return tones | {
+        "loud vowel before digital silence": vowel / np.abs(vowel).max() * (np.arange(16_000) < 8_003),
+        "full-scale square wave": np.where(np.sin(2 * np.pi * 217 * time_s) >= 0, 1.0, -1.0),
+        "full-scale offset": np.ones(16_000),
+        "alternating samples": np.where(np.arange(16_000) % 2, 1.0, -1.0),
+        "impulse": (np.arange(16_000) == 5_000).astype(np.float64),
+        "silence": np.zeros(16_000),
+    }
+
+
+@pytest.mark.parametrize("name", hard_audio())
+def test_logmel_in_the_graph_on_hard_audio(name: str) -> None:
+    assert logmel_difference(hard_audio()[name]) < LOGMEL_TOLERANCE
 
 
 def test_logmel_in_the_graph_on_real_speech(real_recordings: Path) -> None:
     for path in sorted(real_recordings.glob("*/*.flac"))[::60]:
-        audio = np.asarray(sf.read(path, dtype="float32")[0], np.float32)
-        audio = audio[: len(audio) // 160 * 160]
-        graph = StreamGraph("front_end")
-        ours = run_frames(graph, add_logmel(graph), audio)
-        expected = logmel(np.concatenate([np.zeros(320, np.float32), audio]))[: len(ours)]
-        difference = np.abs(ours - expected)
-        # float32 in the graph: bands 80 dB below their neighbours may differ by more.
-        assert np.quantile(difference, 0.999) < 1e-5
-        assert difference.max() < 1e-4
+        audio = sf.read(path)[0]
+        assert logmel_difference(audio) < LOGMEL_TOLERANCE, path.name
+        assert logmel_difference(audio / np.abs(audio).max()) < LOGMEL_TOLERANCE, f"{path.name} at full scale"
 
 
 def test_embedding_mel_in_the_graph_equals_torch() -> None:
@@ -203,8 +227,7 @@ def test_warm_up_makes_the_first_state_forgotten(student: Student, ensemble: Hea
 
 def test_sizes(student: Student, ensemble: HeadEnsemble, tmp_path: Path) -> None:
     tiny = export_student(student, card_of(student_facts(student)), tmp_path / "a.onnx")
-    front_end = (2 * 200 * 242 + 242 * 40) * 4
-    assert tiny.size_bytes - front_end < 200_000
+    assert tiny.size_bytes < 210_000
     accurate = export_accurate(ensemble, card_of(accurate_facts(ensemble)), tmp_path / "b.onnx")
     assert accurate.size_bytes < 2_500_000
 

@@ -19,9 +19,7 @@ def build_student_graph(student: Student) -> tuple[StreamGraph, str]:
     Shape of the scores: `[1, n / 640]`
     """
     graph = StreamGraph("wakelark_tiny")
-    frames = graph.node(
-        "Unsqueeze", [graph.node("Transpose", [add_logmel(graph)], {"perm": [1, 0]}), graph.ints([0, 2])]
-    )
+    frames = graph.node("Unsqueeze", [add_logmel(graph), graph.ints([0, 2])])
     kept = FRONT_KERNEL - STEP_FRAMES
     frames = graph.remember(frames, axis=3, keep=kept, shape=[1, BANDS, 1, kept])
     weight, bias = fold(student.front, student.front_norm)
