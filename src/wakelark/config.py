@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -126,9 +127,14 @@ class TrainingConfig(Section):
     """Share of the negatives in a batch that are near misses or mined."""
     source_share: float = Field(default=0.4, gt=0, le=1)
     """No source has more than this share of the recordings in a batch, when there are enough of them."""
-    workers: int = Field(default=2, ge=1)
-    """Processes for synthesis, views and features."""
+    workers: int = Field(default=0, ge=0)
+    """Processes for synthesis, views, features and trainings; 0 is one per core. The models do not depend on it."""
     tensorboard: bool = False
+
+    @property
+    def processes(self) -> int:
+        """`workers`, with 0 resolved to the number of cores."""
+        return self.workers or os.cpu_count() or 1
 
 
 class MiningConfig(Section):

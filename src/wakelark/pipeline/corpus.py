@@ -92,7 +92,7 @@ def _add_recordings(corpus: Corpus, config: Config, progress: Progress) -> None:
         )
         return
     if missing(size):
-        report = fetch_recordings(size, workers=config.training.workers, progress=progress)
+        report = fetch_recordings(size, workers=config.training.processes, progress=progress)
         corpus.warnings += report.warnings()
     corpus.streams += streams(size=size)
 
@@ -132,7 +132,7 @@ def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     cast = cast_voices(engines, config=config, rng=rng)
     corpus.warnings += cast.remarks
     jobs = plan_jobs(pronunciations, misses, config=config, cast=cast, engines=engines, rng=rng)
-    spoken = synthesise(jobs, voices_dir=config.corpus.voices_dir, workers=config.training.workers, progress=progress)
+    spoken = synthesise(jobs, voices_dir=config.corpus.voices_dir, workers=config.training.processes, progress=progress)
     corpus.clips += spoken.clips
     if spoken.failed:
         first = spoken.failed[0]
@@ -158,9 +158,11 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
     for folder, label in ((config.positives, 1), (config.negatives, 0)):
         if folder is None:
             continue
+        # Short clips without the phrase all go to training: development and test hear whole recordings.
+        shares = (config.corpus.dev_share, config.corpus.test_share) if label == 1 else (0.0, 0.0)
         report: IngestReport = ingest(
-            Path(folder), label=label, dev_share=config.corpus.dev_share, test_share=config.corpus.test_share,
-            split_seed=_PLAN_SEED[0], voice_from="auto", workers=config.training.workers, progress=progress,
+            Path(folder), label=label, dev_share=shares[0], test_share=shares[1],
+            split_seed=_PLAN_SEED[0], voice_from="auto", workers=config.training.processes, progress=progress,
         )  # fmt: skip
         corpus.clips += report.clips
         corpus.streams += report.streams
@@ -168,7 +170,7 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
         corpus.warnings += [
             f"{printable(extra)} repeats {printable(first)}: used once" for extra, first in report.duplicates
         ]
-        corpus.warnings += report.notes
+        corpus.warnings += report.notes if label == 1 else ()
 
 
 def _stream_line(stream: Stream) -> Clip:

@@ -15,6 +15,8 @@ from wakelark.audio import SAMPLE_RATE, to_float
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, write_atomically
 from wakelark.corpus.clip import Clip
+from wakelark.errors import DataError
+from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.html import report_page
 from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
@@ -111,15 +113,21 @@ def _measure(
     progress: Progress,
 ) -> MeasuredModel:
     card = _card(path)
-    workers, seed = config.training.workers, config.seed
+    workers, seed = config.training.processes, config.seed
 
     def report_progress(done: int, total: int, what: str) -> None:
         progress(done, total, f"{name}: {what}")
 
-    clean, _ = score_clips(path, positives, noise=None, seed=seed, workers=workers, progress=report_progress)
-    noisy, _ = score_clips(path, positives, noise=noise, seed=seed, workers=workers, progress=report_progress)
-    close, _ = score_clips(path, near, noise=None, seed=seed, workers=workers, progress=report_progress)
-    heard, _ = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
+    def scored(clips: Sequence[ClipSource], noise: NoiseSource | None) -> list[ScoredClip]:
+        found, refused = score_clips(path, clips, noise=noise, seed=seed, workers=workers, progress=report_progress)
+        if refused:
+            raise DataError(f"a test clip cannot be read: {refused[0]}; run again with --resume, which makes it anew")
+        return found
+
+    clean, noisy, close = scored(positives, None), scored(positives, noise), scored(near, None)
+    heard, unheard = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
+    if unheard:
+        raise DataError(f"a test recording cannot be read: {unheard[0]}; run `wakelark fetch`, then --resume")
     return MeasuredModel(
         name=name, file=path.name, size_bytes=path.stat().st_size, parameters=card.parameters,
         step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,

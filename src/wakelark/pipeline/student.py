@@ -110,7 +110,7 @@ def train_student(
     """
     trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
     # A GPU is used by one training at a time.
-    workers = job.config.training.workers if job.device == "cpu" else 1
+    workers = job.config.training.processes if job.device == "cpu" else 1
     trained = run_trainings(trainings, workers=workers, progress=progress, what="student")
     best = min(trained, key=lambda candidate: candidate.result.best_figure)
     for message in best.warnings:

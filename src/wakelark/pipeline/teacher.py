@@ -64,7 +64,7 @@ def train_heads(job: TeacherJob, *, progress: Progress, warn: Callable[[str], No
     Interrupted, it goes on from the last checkpoint of each head.
     """
     trainings = [HeadTraining(job, number) for number in range(job.config.teacher.heads)]
-    trained = run_trainings(trainings, workers=job.config.training.workers, progress=progress, what=job.name)
+    trained = run_trainings(trainings, workers=job.config.training.processes, progress=progress, what=job.name)
     heads = []
     for result in trained:
         head = _new_head(job.config)

@@ -49,7 +49,7 @@ def prepare(config: Config, corpus: Corpus, folder: Path, *, progress: Progress)
     streams = [stream for stream in corpus.streams if stream.role in ("train", "dev")]
     features = compute_stream_features(
         [(stream.name, cache_folder() / stream.path) for stream in streams],
-        workers=config.training.workers, progress=progress,
+        workers=config.training.processes, progress=progress,
     )  # fmt: skip
     lines = {clip.path: clip for clip in corpus.clips if clip.is_stream}
     train = [
@@ -70,7 +70,7 @@ def recording_views(config: Config, corpus: Corpus, progress: Progress) -> ViewS
     windows = recording_windows(corpus.roles("train"), seed=_SHARED_SEED, speed_range=config.augment.speed_range)
     return render_views(
         windows, neighbours=[], beds=bed_sources(corpus.roles("train")), config=config.augment, seed=_SHARED_SEED,
-        out=cache_folder() / "views", workers=config.training.workers,
+        out=cache_folder() / "views", workers=config.training.processes,
         progress=lambda done, total, _: progress(done, total, "views of the recordings"),
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def _phrase_views(config: Config, corpus: Corpus, folder: Path, progress: Progre
     clips = corpus.of("train")
     return render_views(
         clips, neighbours=clips, beds=bed_sources(corpus.roles("train")), config=config.augment, seed=config.seed,
-        out=folder, workers=config.training.workers,
+        out=folder, workers=config.training.processes,
         progress=lambda done, total, _: progress(done, total, "views of the phrase"),
     )  # fmt: skip
 
@@ -91,7 +91,8 @@ def mined_views(
     augment = config.augment.model_copy(update={"views_per_negative": config.mining.views_per_event})
     return render_views(
         mined, neighbours=[], beds=bed_sources(corpus.roles("train")), config=augment, seed=config.seed, out=folder,
-        workers=config.training.workers, progress=lambda done, total, _: progress(done, total, "views of mined events"),
+        workers=config.training.processes,
+        progress=lambda done, total, _: progress(done, total, "views of mined events"),
     )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def _development(
             trial = trial_audio(to_int16(reader.read(clip)), rng=rng, lead_s=LEAD_S, tail_s=TAIL_S)
             audio.append(_augment(trial, clip, chain, rng) if augmented else trial)
     features = compute_clip_features(
-        audio, workers=config.training.workers, progress=progress, what="features of the development clips"
+        audio, workers=config.training.processes, progress=progress, what="features of the development clips"
     )
     trials = []
     for index, found in enumerate(features):
