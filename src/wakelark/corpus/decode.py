@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 import numpy as np
 
 from wakelark.audio import BadAudio, Int16Array, stream_audio, to_int16
+from wakelark.corpus.worker_pool import end_children
 
 _MEMORY_BYTES = 4 << 30
 _CPU_SECONDS = 900  # for one file: many hours of audio decode in that time
@@ -83,6 +84,7 @@ def _run(
     pending: dict[Future[Decoded], int] = {}
     todo = [index for index in jobs if index not in results]
     position = 0
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
         while pending or position < len(todo):
@@ -94,6 +96,7 @@ def _run(
                 del pending[future]
             progress(len(results))
     except BrokenProcessPool:
+        end_children(others)
         return [index for index in jobs if index not in results]
     finally:
         pool.shutdown(cancel_futures=True)

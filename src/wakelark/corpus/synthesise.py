@@ -20,7 +20,7 @@ from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import ENGINES, Engine, Utterance, Voice, make_engine
 from wakelark.corpus.engines.session import ORT_ERRORS
-from wakelark.corpus.worker_pool import interrupts_held
+from wakelark.corpus.worker_pool import end_children, interrupts_held
 from wakelark.corpus.worker_process import prepare_worker
 from wakelark.errors import DataError
 
@@ -188,6 +188,7 @@ def _chunks(jobs: dict[str, Job], *, single: bool) -> list[list[tuple[str, Job]]
 def _run_pool(
     chunks: list[list[tuple[str, Job]]], *, voices_dir: str | None, root: Path, workers: int
 ) -> Iterator[tuple[str, _Sound | str]]:
+    others = set(multiprocessing.active_children())
     # Spawned, not forked: the parent may hold threads of torch and onnxruntime, which do not survive a fork.
     pool = ProcessPoolExecutor(
         min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker
@@ -199,6 +200,9 @@ def _run_pool(
             ]
         for future in as_completed(waiting):
             yield from future.result()
+    except BrokenProcessPool:
+        end_children(others)
+        raise
     finally:
         # On Ctrl-C the chunks at work are finished (seconds) and kept, the others are dropped.
         pool.shutdown(wait=True, cancel_futures=True)

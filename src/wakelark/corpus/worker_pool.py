@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from wakelark.corpus.worker_process import prepare_worker
@@ -52,16 +53,23 @@ def run_in_processes(
         for future in as_completed(numbers):
             on_result(numbers.pop(future), future.result())
     except BrokenProcessPool as error:
+        # A process that was being started when another one died is none the pool ends, yet one it waits for for ever.
+        end_children(others)
         raise SetupError(
             "a worker process was ended from outside, most likely for lack of memory; close other programs, or use "
             "fewer processes (--set training.workers=1; evaluate: --workers 1), and go on"
         ) from error
     except BaseException:
-        for process in set(active_children()) - others:
-            process.terminate()
+        end_children(others)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_children(others: Set[BaseProcess]) -> None:
+    """End all processes of multiprocessing but `others`."""
+    for process in set(active_children()) - others:
+        process.terminate()
 
 
 @contextmanager
