@@ -14,6 +14,7 @@ import soundfile as sf
 import torch
 from torch import nn
 
+from wakelark.config import StudentConfig
 from wakelark.errors import ModelError
 from wakelark.export.front_ends import add_embedding_mel, add_logmel
 from wakelark.export.graph import StreamGraph
@@ -55,11 +56,11 @@ def card_of(facts: NetworkFacts, **changes: Any) -> ModelCard:
 def student() -> Student:
     """A student with batch-norm statistics of its own and logits that swing."""
     torch.manual_seed(0)
-    student = build_student(architecture="ds_tcn", channels=64, kernels=(5, 7, 7, 9, 9), dropout=0.1)
+    student = build_student(StudentConfig(trunk="none"))
     for _ in range(20):
         student(torch.randn(8, 40, 198) * 1.5)
     with torch.no_grad():
-        student.head.weight *= 10
+        student.head.out.weight *= 10
     return student.eval()
 
 
@@ -201,7 +202,7 @@ def test_the_state_is_audio_and_then_the_students_own(student: Student, tmp_path
 
 
 def test_sizes_of_the_state_as_documented(student: Student, ensemble: HeadEnsemble) -> None:
-    assert student_facts(student).state_size == 320 + 40 + 64 * (4 + 6 + 6 + 8 + 8)
+    assert student_facts(student).state_size == 320 + 40 + 64 * (2 + 2 + 4 + 4 + 6) + 16 * 9 * 2
     rows = 64 + 1536 + 2 * 1536 + 2 * 1152 + 2 * 768 + 2 * 384 + 192
     assert accurate_facts(ensemble).state_size == 320 + rows + 9 * 96
 
@@ -227,7 +228,7 @@ def test_warm_up_makes_the_first_state_forgotten(student: Student, ensemble: Hea
 
 def test_sizes(student: Student, ensemble: HeadEnsemble, tmp_path: Path) -> None:
     tiny = export_student(student, card_of(student_facts(student)), tmp_path / "a.onnx")
-    assert tiny.size_bytes < 210_000
+    assert tiny.size_bytes < 225_000  # the network alone takes 170 kB
     accurate = export_accurate(ensemble, card_of(accurate_facts(ensemble)), tmp_path / "b.onnx")
     assert accurate.size_bytes < 2_500_000
 
@@ -275,9 +276,9 @@ def test_a_graph_that_says_something_else_is_refused(student: Student, tmp_path:
 
 
 def test_a_diverged_network_is_not_written(student: Student, tmp_path: Path) -> None:
-    broken = build_student(architecture="ds_tcn", channels=16, kernels=(3,), dropout=0.0)
+    broken = build_student(StudentConfig(trunk="none", channels=16, kernels=(3,), dropout=0.0))
     with torch.no_grad():
-        broken.head.weight.fill_(float("nan"))
+        broken.head.out.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="nothing was written"):
         export_student(broken, card_of(student_facts(broken)), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

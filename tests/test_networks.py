@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, to_float, to_int16
+from wakelark.config import StudentConfig
 from wakelark.export.onnx import NetworkFacts, accurate_facts, export_accurate, export_student, student_facts
 from wakelark.export.parity import probe_audio
 from wakelark.model_card import ModelCard
@@ -54,11 +55,11 @@ def heads() -> HeadEnsemble:
 @pytest.fixture(scope="module")
 def student() -> Student:
     torch.manual_seed(0)
-    student = build_student(architecture="ds_tcn", channels=64, kernels=(5, 7, 7, 9, 9), dropout=0.1)
+    student = build_student(StudentConfig(trunk="none"))
     for _ in range(20):
         student(torch.randn(8, 40, 198) * 1.5)
     with torch.no_grad():
-        student.head.weight *= 5
+        student.head.out.weight *= 5
     return student.eval()
 
 

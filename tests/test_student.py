@@ -5,20 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from wakelark.config import Config
+from wakelark.config import StudentConfig
 from wakelark.errors import ConfigError
 from wakelark.models.build import STUDENTS, build_student
 from wakelark.models.student import Student
 
 
 def default_student() -> Student:
-    defaults = Config().student
-    return build_student(
-        architecture=defaults.architecture,
-        channels=defaults.channels,
-        kernels=defaults.kernels,
-        dropout=defaults.dropout,
-    )
+    return build_student(StudentConfig(trunk="none"))
 
 
 def settled(student: Student) -> Student:
@@ -37,17 +31,20 @@ def test_default_size_and_reach() -> None:
 
 
 def test_reach_in_time() -> None:
-    student = build_student(architecture="ds_tcn", channels=8, kernels=(5, 7, 9, 13, 17), dropout=0.0)
-    # 5 + 4 * (4 + 6 + 8 + 12 + 16) frames; (189 - 1) * 160 + 400 samples
-    assert student.receptive_field_frames == 189
-    assert student.receptive_field_samples == 30_480
+    student = build_student(
+        StudentConfig(trunk="none", channels=8, kernels=(3, 3, 5, 5, 7), head_taps=10, head_dilation=2)
+    )
+    # The trunk: 5 + 4 * (2 + 2 + 4 + 4 + 6) frames, one more than an embedding; the head: 4 * 9 * 2 more.
+    assert student.trunk.receptive_field_frames == 77
+    assert student.receptive_field_frames == 149
+    assert student.receptive_field_samples == 148 * 160 + 400
     assert student.step_samples == 640
-    assert student(torch.zeros(2, 40, 189)).shape == (2, 1)
-    assert student(torch.zeros(2, 40, 198)).shape == (2, 3)
+    assert student(torch.zeros(2, 40, 149)).shape == (2, 1)
+    assert student(torch.zeros(2, 40, 198)).shape == (2, 13)
 
 
 def test_logits_depend_on_the_receptive_field_and_on_nothing_else() -> None:
-    student = settled(build_student(architecture="ds_tcn", channels=12, kernels=(3, 5), dropout=0.2))
+    student = settled(build_student(StudentConfig(trunk="none", channels=12, kernels=(3, 5), dropout=0.2)))
     frames = torch.randn(1, 40, student.receptive_field_frames + 4 * 3, requires_grad=True)
     student(frames)[0, 1].backward()
     assert frames.grad is not None
@@ -88,10 +85,22 @@ def test_every_parameter_learns() -> None:
 def test_trunk_feeds_the_head() -> None:
     student = settled(default_student())
     frames = torch.randn(2, 40, 198)
-    torch.testing.assert_close(student.head(student.trunk(frames)).squeeze(1), student(frames))
+    torch.testing.assert_close(student.head(student.trunk(frames)), student(frames))
 
 
 def test_the_registry_is_a_literal_dict_and_refuses_the_unknown() -> None:
-    assert {"ds_tcn": Student} == STUDENTS
+    assert set(STUDENTS) == {"ds_tcn"}
     with pytest.raises(ConfigError, match="'resnet' is unknown; choose one of: ds_tcn"):
-        build_student(architecture="resnet", channels=8, kernels=(3,), dropout=0.0)
+        build_student(StudentConfig.model_construct(architecture="resnet"))
+
+
+def test_fixed_statistics_stay_in_training_while_the_rest_learns() -> None:
+    student = settled(default_student())
+    student.trunk.statistics_fixed = True
+    before = student.trunk.front_norm.running_mean
+    assert before is not None
+    kept = before.clone()
+    student.train()(torch.randn(8, 40, 198) * 3).square().sum().backward()
+    torch.testing.assert_close(student.trunk.front_norm.running_mean, kept, rtol=0, atol=0)
+    assert student.trunk.front_norm.weight.grad is not None
+    assert student.head.training

@@ -82,9 +82,20 @@ class StudentConfig(Section):
     """The tiny causal network: `model_tiny.onnx`."""
 
     architecture: Literal["ds_tcn"] = "ds_tcn"
+    trunk: str = "none"
+    """What it starts from: "small" or "large" (phrase-free trunks that come with wakelark), the path of a trunk that
+    `wakelark trunk` made, or "none": random weights of the shape below."""
+    trunk_rate: float = Field(default=0.15, ge=0, le=1)
+    """Learning rate of a trunk that comes trained, as a share of the head's; 0 leaves it as it is."""
     channels: int = Field(default=64, ge=8)
-    kernels: tuple[int, ...] = (5, 7, 7, 9, 9)
-    """Kernel lengths of the blocks, in steps of 40 ms: together a receptive field of 1.35 s."""
+    kernels: tuple[int, ...] = (3, 3, 5, 5, 7)
+    """Kernel lengths of the trunk's blocks, in steps of 40 ms: together 0.79 s, the span of one speech embedding."""
+    head_rank: int = Field(default=16, ge=1)
+    """Values per step that the head narrows the trunk's features to."""
+    head_templates: int = Field(default=32, ge=1)
+    head_taps: int = Field(default=10, ge=1)
+    head_dilation: int = Field(default=2, ge=1)
+    """The head looks at `head_taps` steps, every `head_dilation`-th one: 1.5 s with the trunk's own span."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     candidates: int = Field(default=2, ge=1)
     """So many are trained, from different random starts, one per core; the best on development data is kept."""

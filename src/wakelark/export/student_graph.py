@@ -10,7 +10,8 @@ from wakelark.export.front_ends import add_logmel
 from wakelark.export.graph import StreamGraph
 from wakelark.features.logmel import BANDS
 from wakelark.features.spectrum import Float64Array
-from wakelark.models.student import FRONT_KERNEL, STEP_FRAMES, SeparableBlock, Student
+from wakelark.models.student import PhraseHead, Student
+from wakelark.models.trunk import FRONT_KERNEL, STEP_FRAMES, SeparableBlock
 
 
 def build_student_graph(student: Student) -> tuple[StreamGraph, str]:
@@ -22,14 +23,14 @@ def build_student_graph(student: Student) -> tuple[StreamGraph, str]:
     frames = graph.node("Unsqueeze", [add_logmel(graph), graph.ints([0, 2])])
     kept = FRONT_KERNEL - STEP_FRAMES
     frames = graph.remember(frames, axis=3, keep=kept, shape=[1, BANDS, 1, kept])
-    weight, bias = fold(student.front, student.front_norm)
+    trunk = student.trunk
+    weight, bias = fold(trunk.front, trunk.front_norm)
     values = graph.node("Relu", [_conv(graph, frames, weight, bias, stride=STEP_FRAMES)])
-    for block in student.blocks:
+    for block in trunk.blocks:
         if not isinstance(block, SeparableBlock):
             raise TypeError(f"the graph knows no block of type {type(block).__name__}")
-        values = _add_block(graph, values, block, student.channels)
-    weight, bias = _numpy(student.head.weight), _bias(student.head)
-    logits = _conv(graph, values, weight, bias)
+        values = _add_block(graph, values, block, trunk.channels)
+    logits = _add_head(graph, values, student.head)
     return graph, graph.reshape(graph.node("Sigmoid", [logits]), [1, -1])
 
 
@@ -40,6 +41,15 @@ def _add_block(graph: StreamGraph, values: str, block: SeparableBlock, channels:
     change = _conv(graph, joined, weight, bias, groups=channels)
     weight, bias = fold(block.pointwise, block.pointwise_norm)
     return graph.node("Relu", [graph.node("Add", [_conv(graph, change, weight, bias), values])])
+
+
+def _add_head(graph: StreamGraph, values: str, head: PhraseHead) -> str:
+    narrowed = _conv(graph, values, _numpy(head.narrow.weight), _bias(head.narrow))
+    kept = head.steps_before
+    joined = graph.remember(narrowed, axis=3, keep=kept, shape=[1, head.rank, 1, kept])
+    dilation = head.templates.dilation[0]
+    matches = _conv(graph, joined, _numpy(head.templates.weight), _bias(head.templates), dilation=dilation)
+    return _conv(graph, graph.node("Relu", [matches]), _numpy(head.out.weight), _bias(head.out))
 
 
 def fold(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Float64Array, Float64Array]:
@@ -58,12 +68,21 @@ def fold(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Float64Array, Float64Ar
 
 
 def _conv(
-    graph: StreamGraph, values: str, weight: Float64Array, bias: Float64Array, *, stride: int = 1, groups: int = 1
+    graph: StreamGraph,
+    values: str,
+    weight: Float64Array,
+    bias: Float64Array,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
 ) -> str:
     """A convolution over the last axis; 4-D, because onnxruntime has its fast kernels for images."""
     image_weight: Float32Array = weight[:, :, None, :].astype(np.float32)
     inputs = [values, graph.constant(image_weight), graph.constant(bias.astype(np.float32))]
-    attributes = {"kernel_shape": [1, weight.shape[2]], "strides": [1, stride], "group": groups}
+    attributes = {
+        "kernel_shape": [1, weight.shape[2]], "strides": [1, stride], "group": groups, "dilations": [1, dilation],
+    }  # fmt: skip
     return graph.node("Conv", inputs, attributes)
 
 

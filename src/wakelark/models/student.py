@@ -1,13 +1,13 @@
 """The tiny model's network: a causal temporal convolution network over log-mel frames.
 
-    log-mel [B, 40, T] -> conv, kernel 5, stride 4 (a step = 40 ms) -> residual depthwise-separable blocks -> logits
+    log-mel [B, 40, T] -> trunk (a step = 40 ms) [B, C, S] -> head -> logits [B, L]
 
 Nothing is padded in time, so a clip gives what a stream gives after its receptive field is full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,65 +17,91 @@ from typing_extensions import override
 from wakelark.audio import HOP_SAMPLES
 from wakelark.features.logmel import BANDS
 from wakelark.features.spectrum import WINDOW_SAMPLES
-
-FRONT_KERNEL = 5
-STEP_FRAMES = 4
-STEP_SAMPLES = STEP_FRAMES * HOP_SAMPLES
+from wakelark.models.trunk import FRONT_KERNEL, STEP_FRAMES, STEP_SAMPLES, Trunk
 
 
-class SeparableBlock(nn.Module):
-    """`relu(x + norm(pointwise(norm(depthwise(x)))))`, the residual cropped from its start to fit.
+class PhraseHead(nn.Module):
+    """The phrase's part: a few templates of how the trunk's features follow each other while it is spoken.
 
-    Shape: `[B, C, T] -> [B, C, T - kernel + 1]`
+    The features are first narrowed to `rank` values, so that templates over many steps stay small:
+    `out(relu(templates(narrow(x))))`.
+
+    Args:
+        channels: of the trunk.
+        rank: values per step that the templates see.
+        templates: how many.
+        taps, dilation: a template looks at `taps` steps, every `dilation`-th one.
+        dropout: share of the trunk's features that is dropped in training.
+
+    Shape: `[B, C, S] -> [B, S - (taps - 1) * dilation]`
     """
 
-    def __init__(self, *, channels: int, kernel: int) -> None:
+    def __init__(self, *, channels: int, rank: int, templates: int, taps: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.kernel = kernel
-        self.depthwise = nn.Conv1d(channels, channels, kernel, groups=channels, bias=False)
-        self.depthwise_norm = nn.BatchNorm1d(channels)
-        self.pointwise = nn.Conv1d(channels, channels, 1, bias=False)
-        self.pointwise_norm = nn.BatchNorm1d(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.narrow = nn.Conv1d(channels, rank, 1)
+        self.templates = nn.Conv1d(rank, templates, taps, dilation=dilation)
+        self.out = nn.Conv1d(templates, 1, 1)
+
+    @property
+    def rank(self) -> int:
+        """Values per step that the templates see."""
+        return self.narrow.out_channels
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of the past that a logit needs beside its own."""
+        return (self.templates.kernel_size[0] - 1) * self.templates.dilation[0]
+
+    def match(self, narrowed: Tensor) -> Tensor:
+        """Logits of narrowed features. Shape: `[B, rank, S] -> [B, S - steps_before]`"""
+        return self.out(functional.relu(self.templates(narrowed))).squeeze(1)
 
     @override
-    def forward(self, values: Tensor) -> Tensor:
-        change = self.depthwise_norm(self.depthwise(values))
-        change = self.pointwise_norm(self.pointwise(change))
-        return functional.relu(values[..., self.kernel - 1 :] + change)
+    def forward(self, features: Tensor) -> Tensor:
+        return self.match(self.narrow(self.dropout(features)))
 
 
 class Student(nn.Module):
     """Per-step logits of the phrase.
 
     Args:
-        channels: width of every layer.
-        kernels: taps of each block's depthwise convolution, in steps of 40 ms.
-        dropout: share of the last features that is dropped in training.
+        channels, kernels: of the trunk.
+        rank, templates, taps, dilation, dropout: of the head.
 
-    Shape: `[B, 40, T] -> [B, S]` with `S = (T - receptive_field_frames) // 4 + 1`; step s has heard the frames
-    `4 s` to `4 s + receptive_field_frames`.
+    Shape: `[B, 40, T] -> [B, L]` with `L = (T - receptive_field_frames) // 4 + 1`; logit l has heard the frames
+    `4 l` to `4 l + receptive_field_frames`.
 
-    >>> student = Student(channels=16, kernels=(3, 5), dropout=0.0)
+    >>> student = Student(
+    ...     channels=16, kernels=(3, 5), rank=4, templates=8, taps=10, dilation=2, dropout=0.0
+    ... )
     >>> student.receptive_field_frames, student(torch.zeros(2, 40, 198)).shape
-    (29, torch.Size([2, 43]))
+    (101, torch.Size([2, 25]))
     """
 
     step_samples = STEP_SAMPLES
 
-    def __init__(self, *, channels: int, kernels: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        kernels: Sequence[int],
+        rank: int,
+        templates: int,
+        taps: int,
+        dilation: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
-        self.channels = channels
-        self.kernels = tuple(kernels)
-        self.front = nn.Conv1d(BANDS, channels, FRONT_KERNEL, stride=STEP_FRAMES, bias=False)
-        self.front_norm = nn.BatchNorm1d(channels)
-        self.blocks = nn.ModuleList(SeparableBlock(channels=channels, kernel=kernel) for kernel in kernels)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Conv1d(channels, 1, 1)
+        self.trunk = Trunk(channels=channels, kernels=kernels)
+        self.head = PhraseHead(
+            channels=channels, rank=rank, templates=templates, taps=taps, dilation=dilation, dropout=dropout
+        )
 
     @property
     def receptive_field_frames(self) -> int:
         """Log-mel frames that one logit has heard."""
-        return FRONT_KERNEL + STEP_FRAMES * sum(kernel - 1 for kernel in self.kernels)
+        return self.trunk.receptive_field_frames + STEP_FRAMES * self.head.steps_before
 
     @property
     def receptive_field_samples(self) -> int:
@@ -84,22 +110,13 @@ class Student(nn.Module):
 
     @property
     def state_size(self) -> int:
-        """Length of the flat state of `stream`: one frame, then `kernel - 1` steps before each block."""
-        return BANDS * (FRONT_KERNEL - STEP_FRAMES) + self.channels * sum(kernel - 1 for kernel in self.kernels)
-
-    def trunk(self, features: Tensor) -> Tensor:
-        """What the last block gives: the features that the logit is a weighted sum of.
-
-        Shape: `[B, 40, T] -> [B, C, S]`
-        """
-        values = functional.relu(self.front_norm(self.front(features)))
-        for block in self.blocks:
-            values = block(values)
-        return values
+        """Length of the flat state of `stream`: one frame, `kernel - 1` steps before each block, the head's past."""
+        blocks = self.trunk.channels * sum(kernel - 1 for kernel in self.trunk.kernels)
+        return BANDS * (FRONT_KERNEL - STEP_FRAMES) + blocks + self.head.rank * self.head.steps_before
 
     @override
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(self.dropout(self.trunk(features))).squeeze(1)
+        return self.head(self.trunk(features))
 
     def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The next steps of a stream, with everything remembered in one flat state that starts as zeros.
@@ -121,7 +138,14 @@ class Student(nn.Module):
             kept.append(joined[..., joined.shape[2] - steps :].flatten(1))
             return joined
 
-        values = functional.relu(self.front_norm(self.front(remember(features, FRONT_KERNEL - STEP_FRAMES))))
-        for block, kernel in zip(self.blocks, self.kernels, strict=True):
-            values = block(remember(values, kernel - 1))
-        return self.head(values).squeeze(1), torch.cat(kept, dim=1)
+        values = _trunk_steps(self.trunk, features, remember)
+        logits = self.head.match(remember(self.head.narrow(values), self.head.steps_before))
+        return logits, torch.cat(kept, dim=1)
+
+
+def _trunk_steps(trunk: Trunk, features: Tensor, remember: Callable[[Tensor, int], Tensor]) -> Tensor:
+    frames = remember(features, FRONT_KERNEL - STEP_FRAMES)
+    values = functional.relu(trunk.front_norm(trunk.front(frames)))
+    for block, kernel in zip(trunk.blocks, trunk.kernels, strict=True):
+        values = block(remember(values, kernel - 1))
+    return values

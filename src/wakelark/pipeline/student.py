@@ -80,7 +80,7 @@ class StudentTraining:
         warnings: list[str] = []
         teacher = prepare_teacher(job.teacher, job.store) if config.distillation.enabled else None
         torch.manual_seed(config.seed)
-        student = _new_student(config)
+        student = build_student(config.student)
         identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key)
         student.to(job.device)
         result = run_training(
@@ -115,16 +115,9 @@ def train_student(
     best = min(trained, key=lambda candidate: candidate.result.best_figure)
     for message in best.warnings:
         warn(message)
-    student = _new_student(job.config)
+    student = build_student(job.config.student)
     student.load_state_dict({name: torch.from_numpy(value) for name, value in best.weights.items()})
     return student.eval(), best.result
-
-
-def _new_student(config: Config) -> Student:
-    shape = config.student
-    return build_student(
-        architecture=shape.architecture, channels=shape.channels, kernels=shape.kernels, dropout=shape.dropout
-    )
 
 
 def prepare_teacher(heads: HeadEnsemble, store: ViewStore) -> CachedTeacher:

@@ -1,0 +1,78 @@
+"""Trunks on disk: safetensors with the shape and the provenance in its metadata.
+
+"small" and "large" come with the package (`models/trunks/`); `wakelark trunk` makes others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wakelark.corpus.cache import write_atomically
+from wakelark.errors import ModelError
+from wakelark.models.trunk import Trunk
+
+FORMAT_VERSION = 1
+SHIPPED = ("small", "large")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkFile:
+    """A trained trunk.
+
+    Attributes:
+        channels, kernels: its shape.
+        weights: of a `Trunk` of that shape.
+        provenance: how it was made: data, licences, steps, explained variance; JSON values.
+    """
+
+    channels: int
+    kernels: tuple[int, ...]
+    weights: dict[str, Tensor]
+    provenance: Mapping[str, object]
+
+
+def save_trunk(trunk: Trunk, path: Path, *, provenance: Mapping[str, object]) -> None:
+    """Write a trunk.
+
+    Raises:
+        SetupError: the disk is full or may not be written.
+    """
+    card = {
+        "format": FORMAT_VERSION, "channels": trunk.channels, "kernels": list(trunk.kernels), "provenance": provenance,
+    }  # fmt: skip
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trunk.state_dict().items()}
+    write_atomically(path, save(weights, {"wakelark_trunk": json.dumps(card)}))
+
+
+def load_trunk(name: str) -> TrunkFile:
+    """A trunk that comes with wakelark ("small", "large"), or the file `name`.
+
+    Raises:
+        ModelError: there is no such file, or it is not a whole trunk.
+    """
+    path = Path(str(files("wakelark.models"))) / "trunks" / f"{name}.safetensors" if name in SHIPPED else Path(name)
+    remedy = f"student.trunk takes {', '.join(SHIPPED)}, none, or a file that `wakelark trunk` wrote"
+    if not path.is_file():
+        raise ModelError(f"there is no trunk {name!r} ({path} does not exist); {remedy}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})["wakelark_trunk"])
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        if card["format"] != FORMAT_VERSION:
+            raise ModelError(f"{path} is a trunk of format {card['format']}, this wakelark reads {FORMAT_VERSION}")
+        found = TrunkFile(
+            channels=int(card["channels"]), kernels=tuple(int(kernel) for kernel in card["kernels"]),
+            weights=weights, provenance=card["provenance"],
+        )  # fmt: skip
+        Trunk(channels=found.channels, kernels=found.kernels).load_state_dict(found.weights)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{path} is not a whole trunk of wakelark ({error}); {remedy}") from error
+    return found
