@@ -1,4 +1,4 @@
-"""Stage "export": thresholds, cards and both model files."""
+"""Stage "export": thresholds, cards, both model files, and both networks for whoever goes on from them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from wakelark.corpus.clip import Clip
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
 from wakelark.export.onnx import Exported, accurate_facts, export_accurate, export_student, student_facts
 from wakelark.models.heads import HeadEnsemble
+from wakelark.models.saved import save_heads, save_student
 from wakelark.models.student import Student
 from wakelark.pipeline.cards import build_card
 from wakelark.pipeline.run_folder import RunFolder
@@ -37,7 +38,8 @@ def export_models(
     tiny_curve: DetCurve,
     created: str,
 ) -> Exports:
-    """Choose both thresholds on the development curves and write both models, each checked against torch.
+    """Choose both thresholds on the development curves, write both models, each checked against torch, and keep both
+    networks in `checkpoints/`.
 
     Raises:
         ModelError: a file does not say what the network says; it is not written.
@@ -51,12 +53,15 @@ def export_models(
     tiny = build_card(
         config, student_facts(student), tiny_choice, clips, created=created, measured=_measured(tiny_curve)
     )
-    return Exports(
+    exports = Exports(
         accurate=export_accurate(heads, accurate, folder.accurate),
         tiny=export_student(student, tiny, folder.tiny),
         accurate_choice=accurate_choice,
         tiny_choice=tiny_choice,
     )
+    save_heads(heads, folder.saved_heads)
+    save_student(student, folder.saved_student)
+    return exports
 
 
 def _measured(curve: DetCurve) -> dict[str, object]:

@@ -54,6 +54,8 @@ class RunFolder:
         self.mined = root / "corpus" / "mined.jsonl"
         self.views = root / "corpus" / "views"
         self.checkpoints = root / "checkpoints"
+        self.saved_student = self.checkpoints / "student.safetensors"
+        self.saved_heads = self.checkpoints / "heads.safetensors"
         self.metrics = root / "metrics.jsonl"
         self.report = root / "report.json"
         self.report_html = root / "report.html"
