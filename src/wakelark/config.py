@@ -101,6 +101,30 @@ class StudentConfig(Section):
     """So many are trained, from different random starts, one per core; the best on development data is kept."""
 
 
+class TrunkConfig(Section):
+    """How `wakelark trunk` distils the phrase-free trunk of the student from the speech embedding."""
+
+    espeak_sentences: int = Field(default=500, ge=0)
+    kokoro_sentences: int = Field(default=250, ge=0)
+    piper_sentences: int = Field(default=500, ge=0)
+    """Sentences spoken beside the recordings. None by flite, so that it stays an engine that can be held out."""
+    leave_out: list[str] = Field(default_factory=lambda: ["alexa", "smart mirror", "snowboy"])
+    """Phrases that no spoken sentence may contain: those that trunks are measured on."""
+    variants: int = Field(default=3, ge=1)
+    """Each piece of audio is used as it is and in this number of variants less one: other speed, room, microphone."""
+    components: int = Field(default=64, ge=1, le=96)
+    """Principal components of the embedding that are learned."""
+    steps: int = Field(default=24_000, ge=1)
+    batch_size: int = Field(default=20, ge=2)
+    learning_rate: float = Field(default=5e-3, gt=0)
+    noise_probability: float = Field(default=0.75, ge=0, le=1)
+    """Share of the inputs with noise; the target is the embedding without it."""
+    snr_db_min: float = -3.0
+    snr_db_max: float = 25.0
+    gain_db: float = Field(default=10.0, ge=0)
+    """The input alone is louder or quieter by up to this."""
+
+
 class LossConfig(Section):
     """The supervised loss."""
 
@@ -187,6 +211,7 @@ class Config(Section):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     teacher: TeacherConfig = Field(default_factory=TeacherConfig)
     student: StudentConfig = Field(default_factory=StudentConfig)
+    trunk: TrunkConfig = Field(default_factory=TrunkConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     distillation: DistillationConfig = Field(default_factory=DistillationConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)

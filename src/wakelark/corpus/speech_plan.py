@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,11 +127,26 @@ def plan_jobs(
         for miss in _weighted(misses, round(count * corpus.near_miss_ratio), rng):
             framed = rng.random() < share
             said = frames[rng.integers(len(frames))].format(miss.text) if framed else miss.text
-            said = said if _without_phrase([said], pronunciations, config) else miss.text
+            said = said if without_phrase([said], pronunciations, config) else miss.text
             jobs.append(speaker.job(said, kind=miss.kind, label=0, hard_negative=1))
-        others = _without_phrase(sentences(config.language, short=name in _SLOW, rng=rng), pronunciations, config)
+        others = without_phrase(sentences(config.language, short=name in _SLOW, rng=rng), pronunciations, config)
         for index in range(round(count * corpus.sentence_ratio) if others else 0):
             jobs.append(speaker.job(others[index % len(others)], kind="sentence", label=0))
+    return jobs
+
+
+def plan_sentences(
+    texts: Sequence[str], *, counts: Mapping[str, int], cast: Cast, rng: np.random.Generator
+) -> list[Job]:
+    """Ordinary sentences by the training voices: `counts` of them per engine, drawn from `texts`."""
+    jobs: list[Job] = []
+    for name, count in counts.items():
+        voices = [voice for voice in cast.voices if voice.engine == name and cast.split[voice.name] == "train"]
+        if not voices or not texts:
+            continue
+        speaker = _Speaker(name, _spread(voices, rng), cast.split, rng)
+        chosen = rng.integers(len(texts), size=count)
+        jobs += [speaker.job(texts[index], kind="sentence", label=0) for index in chosen]
     return jobs
 
 
@@ -188,7 +203,8 @@ def _weighted(misses: Sequence[NearMiss], count: int, rng: np.random.Generator) 
     return [misses[index % len(misses)] for index in np.argsort(keys, kind="stable")[:count]]
 
 
-def _without_phrase(texts: Sequence[str], pronunciations: Sequence[Pronunciation], config: Config) -> list[str]:
+def without_phrase(texts: Sequence[str], pronunciations: Sequence[Pronunciation], config: Config) -> list[str]:
+    """The texts in which the phrase is not heard."""
     voice = espeak().identifier(config.language)
     return [
         text
