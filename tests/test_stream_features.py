@@ -111,6 +111,17 @@ def test_blocks_are_reserved_not_promised(tmp_path: Path) -> None:
     assert np.load(tmp_path / "a.npy").shape == (1000, 96)
 
 
+def test_streams_of_one_package_have_features_of_their_own(tmp_path: Path, cache: Path) -> None:
+    """`hedgewars-data.voices` and `hedgewars-data.music` differ only behind the dot."""
+    for name, seed in (("package.voices", 1), ("package.music", 2)):
+        np.save(tmp_path / f"{name}.npy", to_int16(probe_audio(np.random.default_rng(seed), seconds=seed)))
+    voices, music = compute(tmp_path / "package.voices.npy", tmp_path / "package.music.npy")
+    for found, name in ((voices, "package.voices"), (music, "package.music")):
+        audio = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_array_equal(found.logmel, log_mel(audio))
+        np.testing.assert_array_equal(found.embeddings, embeddings(audio))
+
+
 def test_features_travel_by_name_to_other_processes(short: Path, cache: Path) -> None:
     (found,) = compute(short)
     sent = pickle.dumps(found)

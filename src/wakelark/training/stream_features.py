@@ -122,10 +122,14 @@ class _Plan:
 
     @property
     def done(self) -> Path:
-        return self.base.with_suffix(".done")
+        return self._file(".done")
 
     def files(self) -> tuple[Path, Path]:
-        return self.base.with_suffix(".logmel.npy"), self.base.with_suffix(".embeddings.npy")
+        return self._file(".logmel.npy"), self._file(".embeddings.npy")
+
+    def _file(self, ending: str) -> Path:
+        """Appended, not `with_suffix`: a stream's name may hold dots."""
+        return self.base.with_name(self.base.name + ending)
 
     def allocate(self) -> None:
         for file, shape in zip(self.files(), ((self.frames, BANDS), (self.steps, EMBEDDING_SIZE)), strict=True):
