@@ -15,7 +15,7 @@ from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read
 from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import draw_noise, mix_at_snr, positive_trial, score_trial
+from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial, score_trial
 from wakelark.runtime.detector import Detector
 
 Progress = Callable[[int, int, str], None]
@@ -151,6 +151,27 @@ def score_streams(
     return scored, refused
 
 
+def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Sequence[Int16Array], seed: int) -> Trial:
+    """A clip as it is played to a detector: near-silence around it, noise under it.
+
+    Args:
+        clip: its name and `seed` alone decide what is drawn.
+        noise: None for clean.
+        recordings: those of `noise`, opened.
+        seed: of the near-silence and the noise.
+
+    Raises:
+        BadAudio: the file cannot be used.
+    """
+    audio = clip.load()
+    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
+    trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
+    if noise is None:
+        return trial
+    bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
+    return replace(trial, audio=mix_at_snr(trial.audio, bed, snr_db=noise.snr_db))
+
+
 @dataclass(frozen=True, slots=True)
 class _ClipJob:
     clips: list[ClipSource]
@@ -173,14 +194,9 @@ def _score_clip(
     detector: Detector, clip: ClipSource, noise: NoiseSource | None, recordings: list[Int16Array], seed: int
 ) -> ScoredClip | BadAudio:
     try:
-        audio = clip.load()
+        trial = clip_trial(clip, noise=noise, recordings=recordings, seed=seed)
     except BadAudio as error:
         return error
-    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
-    trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
-    if noise is not None:
-        bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
-        trial = replace(trial, audio=mix_at_snr(trial.audio, bed, snr_db=noise.snr_db))
     detector.reset()
     score = score_trial(
         trial,
