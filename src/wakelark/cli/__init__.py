@@ -27,6 +27,7 @@ VERBS = {
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",
     "listen": "Listen on the microphone.",
+    "trunk": "Distil the student's phrase-free trunk from the speech embedding, once for all phrases.",
     "doctor": "What this machine has, what is missing, what to do.",
 }
 """Every verb with its one-line help; the module of that name in this package holds the function of that name."""
