@@ -81,11 +81,15 @@ class Pieces:
 
     def logmel(self, chosen: NDArray[np.int64]) -> Float32Array:
         """Shape: `[B] -> [B, 40, 838]`"""
-        return np.stack([self.shards[self.shard[i]][self.row[i]]["logmel"] for i in chosen]).astype(np.float32)
+        return self._column("logmel", chosen)
 
     def embeddings(self, chosen: NDArray[np.int64]) -> Float32Array:
         """Shape: `[B] -> [B, 96, 96]`"""
-        return np.stack([self.shards[self.shard[i]][self.row[i]]["embeddings"] for i in chosen]).astype(np.float32)
+        return self._column("embeddings", chosen)
+
+    def _column(self, name: str, chosen: NDArray[np.int64]) -> Float32Array:
+        places = zip(self.shard[chosen].tolist(), self.row[chosen].tolist(), strict=True)
+        return np.stack([self.shards[shard][row][name] for shard, row in places]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
