@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, to_float, to_int16
+from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, Float32Array, Int16Array, to_float, to_int16
 from wakelark.augment.beds import BedLibrary, coloured_noise
 from wakelark.augment.chain import Chain
 from wakelark.augment.signal import active_rms, db_to_gain
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 EMBEDDINGS = 96
 """Embeddings in a piece."""
-PIECE_SAMPLES = EMBEDDING_SPAN_SAMPLES + (EMBEDDINGS - 1) * EMBEDDING_HOP_SAMPLES  # 8.4 s
+# 8.4 s, and one hop more: the trunk's last step hears 48 samples beyond the last embedding.
+PIECE_SAMPLES = EMBEDDING_SPAN_SAMPLES + (EMBEDDINGS - 1) * EMBEDDING_HOP_SAMPLES + HOP_SAMPLES
 PIECE_FRAMES = frame_count(PIECE_SAMPLES)
 PIECE = np.dtype(
     [("logmel", np.float16, (BANDS, PIECE_FRAMES)), ("embeddings", np.float16, (EMBEDDINGS, EMBEDDING_SIZE))]
@@ -80,7 +81,7 @@ class Pieces:
         return {str(kind): round(int(n) * hours_per_piece, 2) for kind, n in zip(kinds, counts, strict=True)}
 
     def logmel(self, chosen: NDArray[np.int64]) -> Float32Array:
-        """Shape: `[B] -> [B, 40, 838]`"""
+        """Shape: `[B] -> [B, 40, 837]`"""
         return self._column("logmel", chosen)
 
     def embeddings(self, chosen: NDArray[np.int64]) -> Float32Array:

@@ -127,7 +127,7 @@ def train_trunk(network: Distilled, run: TrunkRun) -> list[Metrics]:
 def batch_of(run: TrunkRun, step: int) -> tuple[Tensor, Tensor]:
     """Input and target of one step: a pure function of the seed and the step.
 
-    Shape: `-> [B, 40, 838], [B, 96, K]`
+    Shape: `-> [B, 40, 837], [B, 96, K]`
     """
     rng = np.random.default_rng([run.seed, step, 0x7A4B])
     size = run.config.batch_size
