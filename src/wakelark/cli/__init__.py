@@ -21,9 +21,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 VERBS = {
     "train": "From a phrase to models: synthesise, train, distil, measure, export.",
+    "mine": "Let a run's models hear long audio; what fools them becomes hard negatives.",
+    "add": "Add your own clips, or a device's false alarms, to a run's corpus.",
     "fetch": "Bring the voices and the recordings without the phrase, once for all phrases.",
     "say": "Hear how the phrase will be pronounced before training.",
     "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
+    "ablate": "Which parts of the recipe help: paired runs with intervals and tests.",
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",
     "listen": "Listen on the microphone.",
