@@ -81,7 +81,10 @@ class TeacherConfig(Section):
 class StudentConfig(Section):
     """The tiny causal network: `model_tiny.onnx`."""
 
-    architecture: Literal["ds_tcn"] = "ds_tcn"
+    architecture: Literal["ds_tcn", "bc_resnet"] = "ds_tcn"
+    """"bc_resnet", for those with a GPU, takes `width` and `dropout` of the keys below, and `trunk` must be "none"."""
+    width: float = Field(default=2.0, ge=0.5, le=16)
+    """Multiplies the channels of "bc_resnet": 1 to 8 are the paper's BC-ResNet-1 to -8."""
     trunk: str = "none"
     """What it starts from: "small" or "large" (phrase-free trunks that come with wakelark), the path of a trunk that
     `wakelark trunk` made, or "none": random weights of the shape below."""
@@ -138,6 +141,9 @@ class DistillationConfig(Section):
     """Total = (1 - alpha) * weighted student loss + alpha * temperature^2 * KL(teacher || student)."""
 
     enabled: bool = True
+    teachers: list[str] = Field(default_factory=lambda: ["heads"])
+    """Who teaches: "heads" (this run's accurate model), "run:DIR" (a finished run's student), "hf:DIR" (a local
+    Hugging Face directory); several are weighted per clip by how sure they are."""
     alpha: float = Field(default=0.6, ge=0, le=1)
     temperature: float = Field(default=3.0, gt=0)
     on_missing_audio: Literal["count", "error"] = "count"
@@ -182,6 +188,12 @@ class MiningConfig(Section):
     score_min: float = Field(default=0.005, gt=0, lt=1)
     """Quieter events teach nothing."""
     views_per_event: int = Field(default=3, ge=1)
+    look_alike_similarity: float = Field(default=0.7, ge=-1, le=1)
+    """Events whose mean-removed speech embeddings are at least this similar (cosine) are one group."""
+    events_per_group: int = Field(default=3, ge=1)
+    """At most this many events are taken of each group of look-alikes."""
+    quarantine_score: float = Field(default=0.9, gt=0, le=1)
+    """An event that every witness gives at least this score may be the phrase itself and is never trained on."""
 
 
 class EvaluationConfig(Section):

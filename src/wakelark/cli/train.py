@@ -48,6 +48,10 @@ def train(
 
         for risk in preflight(settings):
             note(f"{risk.level}: {risk.what}; {risk.why}; {risk.remedy}")
+    else:
+        from wakelark.pipeline.teachers import check_teachers
+
+        check_teachers(settings)
     announce_fetch(settings.corpus.recordings)
     from wakelark.pipeline.summary import summary_text
     from wakelark.pipeline.train import train as run_train

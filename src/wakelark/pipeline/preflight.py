@@ -12,15 +12,17 @@ from wakelark.corpus.engines import ENGINES, find_engines
 from wakelark.corpus.speech_plan import cast_voices, positives_of
 from wakelark.errors import DataError
 from wakelark.phrase import Risk, pronounce, risk
+from wakelark.pipeline.teachers import check_teachers
 
 
 def preflight(config: Config) -> list[Risk]:
-    """Check the phrase, the folders and the voices; returns the risks of the phrase, the warnings first.
+    """Check the phrase, the folders, the voices and the teachers; returns the risks of the phrase, the warnings first.
 
     Raises:
         ConfigError: the phrase cannot be pronounced, nothing speaks the language, or a voice's folder is not there.
         DataError: a folder of own recordings holds no audio.
-        SetupError: espeak is missing.
+        ModelError: a teacher that exists already is missing, damaged, or its answers cannot teach.
+        SetupError: espeak, or what a teacher needs, is missing.
     """
     for folder in (config.positives, config.negatives):
         if folder is not None and not find_audio_files(folder):
@@ -31,4 +33,5 @@ def preflight(config: Config) -> list[Risk]:
     engines, _ = find_engines(config.corpus.voices_dir)
     if any(positives_of(name, config.corpus) for name in ENGINES):
         cast_voices(engines, config=config, rng=np.random.default_rng(config.seed))
+    check_teachers(config)
     return risk(config.phrase, pronunciations, language=config.language)

@@ -9,6 +9,7 @@ from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.errors import ConfigError
 from wakelark.pipeline.run_folder import RunFolder, slug
+from wakelark.pipeline.teacher_names import teacher_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
         raise ConfigError('the phrase is empty; name it: wakelark train "hey computer"')
     settings.positives = _own_folder(settings.positives, "--positives")
     settings.negatives = _own_folder(settings.negatives, "--negatives")
+    settings.distillation.teachers = [str(name) for name in teacher_names(settings.distillation.teachers)]
     folder = RunFolder(request.out or Path("runs") / slug(settings.phrase))
     folder.check(resume=False)
     return folder, settings

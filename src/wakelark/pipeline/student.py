@@ -12,28 +12,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wakelark.config import Config
-from wakelark.features.embedding import SpeechEmbedding
 from wakelark.models.build import build_student
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.teacher import weights_of
+from wakelark.pipeline.teachers import build_teacher, hear_views
 from wakelark.training.batch import Batch
 from wakelark.training.batches import batches as draw_batches
 from wakelark.training.build import build_trainer, loop_settings, run_identity
 from wakelark.training.checkpoint import CheckpointFolder
-from wakelark.training.embedding_teacher import EmbeddingTeacher
 from wakelark.training.metrics_log import Metrics, MetricsLog
 from wakelark.training.parallel import run_trainings
 from wakelark.training.stream_features import Progress
-from wakelark.training.teacher import CachedTeacher, check_teacher
 from wakelark.training.training_loop import TrainingResult, run_training
 from wakelark.training.view_store import ViewStore
 
 SELECT_EVERY = 2
-_PORTION = 512
-_PREFLIGHT_CLIPS = 8
 _SEED_STEP = 1000
 
 
@@ -78,7 +74,11 @@ class StudentTraining:
         job = self.job
         config = job.config.model_copy(update={"seed": job.config.seed + _SEED_STEP * self.number})
         warnings: list[str] = []
-        teacher = prepare_teacher(job.teacher, job.store) if config.distillation.enabled else None
+        teacher = None
+        if config.distillation.enabled:
+            teacher = build_teacher(
+                config, heads=job.teacher, store=job.store, device=job.device, progress=lambda done, total, what: None
+            )
         torch.manual_seed(config.seed)
         student = build_student(config.student)
         identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key)
@@ -108,6 +108,8 @@ def train_student(
     Returns:
         The student with its best averaged weights, on the CPU, and how its training went.
     """
+    if job.config.distillation.enabled:
+        hear_views(job.config, heads=job.teacher, store=job.store, device=job.device, progress=progress)
     trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
     # A GPU is used by one training at a time.
     workers = job.config.training.processes if job.device == "cpu" else 1
@@ -118,23 +120,6 @@ def train_student(
     student = build_student(job.config.student)
     student.load_state_dict({name: torch.from_numpy(value) for name, value in best.weights.items()})
     return student.eval(), best.result
-
-
-def prepare_teacher(heads: HeadEnsemble, store: ViewStore) -> CachedTeacher:
-    """The heads as a teacher that has already heard every view: their embeddings are stored beside the audio.
-
-    Raises:
-        ModelError: the teacher's logits are of a wrong shape, not finite, or not reproducible.
-    """
-    teacher = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=heads)
-    few = store.audio(np.linspace(0, len(store) - 1, min(_PREFLIGHT_CLIPS, len(store))).astype(int))
-    check_teacher(teacher, torch.from_numpy(few))
-    cached = CachedTeacher(teacher)
-    embeddings = store.embeddings()
-    for first in range(0, len(store), _PORTION):
-        rows = np.arange(first, min(first + _PORTION, len(store)))
-        cached.remember(store.audio(rows), teacher.logits_of_embeddings(embeddings[rows]))
-    return cached
 
 
 def _batches(job: StudentJob, config: Config) -> Callable[[int], Iterator[Batch]]:

@@ -9,10 +9,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from wakelark.errors import DataError
-from wakelark.features.embedding import SpeechEmbedding, embedding_count
+from wakelark.features.embedding import (
+    EMBEDDING_HOP_SAMPLES,
+    EMBEDDING_SIZE,
+    EMBEDDING_SPAN_SAMPLES,
+    SpeechEmbedding,
+    embedding_count,
+)
 from wakelark.losses.pooling import max_pool
 from wakelark.models.heads import HeadEnsemble
-from wakelark.training.teacher import Teacher, as_float, weights_fingerprint
+from wakelark.training.teacher import EmbeddingGrid, Teacher, as_float, weights_fingerprint
 
 _BLOCK = 2048
 
@@ -51,8 +57,21 @@ class EmbeddingTeacher(Teacher):
                 f"clips of {audio.shape[1]} samples give {steps} embeddings, but the teacher's heads hear "
                 f"{self._heads.context_steps} at a time; use longer clips or a smaller teacher.context_steps"
             )
-        embeddings = self._embedding.embed(as_float(audio).cpu().numpy())
+        embeddings = self.embeddings(audio).cpu().numpy()
         return torch.from_numpy(self.logits_of_embeddings(embeddings)).to(audio.device)
+
+    @property
+    @override
+    def grid(self) -> EmbeddingGrid:
+        return EmbeddingGrid(EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES, EMBEDDING_SIZE)
+
+    @override
+    def embeddings(self, audio: Tensor) -> Tensor:
+        """The frozen speech embedding, before the heads.
+
+        Shape: `[B, N] -> [B, (N - 12512) // 1280 + 1, 96]`
+        """
+        return torch.from_numpy(self._embedding.embed(as_float(audio).cpu().numpy())).to(audio.device)
 
     def logits_of_embeddings(self, embeddings: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:
         """The same from embeddings that were stored: fills a `CachedTeacher` in seconds.

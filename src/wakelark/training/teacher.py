@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,11 +16,35 @@ from wakelark.audio import to_int16
 from wakelark.errors import DataError, ModelError
 from wakelark.losses.supervised import is_one_logit
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingGrid:
+    """Which samples a teacher's embeddings are of: embedding e covers `hop_samples * e` to `... + span_samples`.
+
+    Attributes:
+        hop_samples: from one embedding to the next.
+        span_samples: that one embedding hears at least; a network that hears the whole clip has no exact span.
+        size: values in an embedding.
+    """
+
+    hop_samples: int
+    span_samples: int
+    size: int
+
+    def count(self, samples: int) -> int:
+        """How many embeddings a clip gives.
+
+        >>> EmbeddingGrid(1280, 12_512, 96).count(32_000)
+        16
+        """
+        return max(0, (samples - self.span_samples) // self.hop_samples + 1)
 
 
 class Teacher(ABC):
-    """The one interface of all teachers. A teacher is never trained here: it is called without gradients."""
+    """The one interface of all teachers: raw audio in. A teacher is never trained here: it is called without gradients.
+
+    Every teacher has logits. One that also has embeddings overrides `grid` and `embeddings`; both raise elsewhere.
+    """
 
     @property
     @abstractmethod
@@ -33,6 +57,43 @@ class Teacher(ABC):
 
         Shape: `[B, N]` (16 kHz; int16, or float in [-1, 1]) `-> [B]` (one logit) or `[B, C]`
         """
+
+    @property
+    def grid(self) -> EmbeddingGrid:
+        """Where the embeddings lie in time.
+
+        Raises:
+            ModelError: this teacher has none.
+        """
+        raise ModelError(
+            f"{type(self).__name__} gives logits and no embeddings; for embeddings take the heads (distillation."
+            f"teachers: [heads]), a wakelark run or a Hugging Face directory"
+        )
+
+    def embeddings(self, audio: Tensor) -> Tensor:
+        """What the teacher makes of every moment of the clips, in evaluation mode and float32.
+
+        Shape: `[B, N]` (16 kHz; int16, or float in [-1, 1]) `-> [B, grid.count(N), grid.size]`
+
+        Raises:
+            ModelError: this teacher has none.
+        """
+        raise ModelError(f"{type(self).__name__} has the grid {self.grid}, but no embeddings on it")
+
+    @property
+    def embedding_hop_samples(self) -> int:
+        """Samples from one embedding to the next; raises as `grid` does."""
+        return self.grid.hop_samples
+
+    @property
+    def embedding_span_samples(self) -> int:
+        """Samples one embedding hears; raises as `grid` does."""
+        return self.grid.span_samples
+
+    @property
+    def embedding_size(self) -> int:
+        """Values in an embedding; raises as `grid` does."""
+        return self.grid.size
 
 
 class ModuleTeacher(Teacher):
@@ -79,6 +140,16 @@ class CachedTeacher(Teacher):
     @override
     def fingerprint(self) -> str:
         return self._teacher.fingerprint
+
+    @property
+    @override
+    def grid(self) -> EmbeddingGrid:
+        return self._teacher.grid
+
+    @override
+    def embeddings(self, audio: Tensor) -> Tensor:
+        """The teacher's own, never from the cache."""
+        return self._teacher.embeddings(audio)
 
     def __len__(self) -> int:
         return len(self._logits)
@@ -131,7 +202,7 @@ def check_teacher(teacher: Teacher, audio: Tensor) -> None:
     Shape: `[B, N]`, some 8 clips
 
     Raises:
-        ModelError: logits of a wrong shape, not finite, or different at the second time of asking.
+        ModelError: logits of a wrong shape, not finite, different at the second time of asking, or the same for all.
     """
     with torch.no_grad():
         first, second = teacher.logits(audio), teacher.logits(audio)
@@ -147,7 +218,35 @@ def check_teacher(teacher: Teacher, audio: Tensor) -> None:
             f"it is not in evaluation mode"
         )
     if len(audio) > 1 and bool((first == first[:1]).all()):
-        logger.warning("the teacher gives the same logits for %d different clips: it has nothing to teach", len(audio))
+        raise ModelError(
+            f"the teacher gives the same logits for {len(audio)} different clips: it has nothing to teach; name "
+            f"another one in distillation.teachers, or set distillation.enabled: false"
+        )
+
+
+def check_embeddings(embeddings: Tensor, *, grid: EmbeddingGrid, samples: int) -> None:
+    """Refuse embeddings that cannot teach.
+
+    Args:
+        embeddings: of at least two different clips.
+        grid: what the teacher says of them.
+        samples: length of the clips.
+
+    Shape: `[B, E, D]`
+
+    Raises:
+        ModelError: a wrong shape, values that are not finite, or the same values for all clips.
+    """
+    expected = [len(embeddings), grid.count(samples), grid.size]
+    if list(embeddings.shape) != expected:
+        raise ModelError(
+            f"the teacher must give embeddings {expected} for clips of {samples} samples, but gave "
+            f"{list(embeddings.shape)}"
+        )
+    if not bool(torch.isfinite(embeddings).all()):
+        raise ModelError("the teacher's embeddings are not finite; its weights are damaged or not meant for speech")
+    if bool((embeddings == embeddings[:1]).all()):
+        raise ModelError("the teacher gives the same embeddings for different clips: it has nothing to teach")
 
 
 def check_teacher_logits(logits: Tensor, examples: int) -> None:
