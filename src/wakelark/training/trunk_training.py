@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +83,25 @@ class TrunkRun:
     resume_command: str
 
 
+@dataclass(slots=True)
+class _State:
+    """Where the training stands; the sums are of the lines' unfinished stretch."""
+
+    step: int = 0
+    history: list[Metrics] = field(default_factory=list)
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+    def end_line(self, rate: float, figures: Metrics) -> Metrics:
+        """The line of metrics of the stretch that ends here."""
+        steps = (self.step - 1) % CHECKPOINT_STEPS + 1
+        line: Metrics = {"step": self.step, "loss": self.loss_sum / steps, "learning_rate": rate}
+        line |= {"seconds": round(self.seconds, 1), **figures}
+        self.history.append(line)
+        self.loss_sum = self.seconds = 0.0
+        return line
+
+
 def train_trunk(network: Distilled, run: TrunkRun) -> list[Metrics]:
     """Train, going on from the newest checkpoint; the network ends in evaluation mode.
 
@@ -95,33 +114,28 @@ def train_trunk(network: Distilled, run: TrunkRun) -> list[Metrics]:
     """
     config = run.config
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
-    history: list[Metrics] = []
-    step = _resume(network, optimizer, run, history)
-    run.metrics.replace(history)
-    sums, started = 0.0, time.perf_counter()
+    state = _resume(network, optimizer, run)
+    run.metrics.replace(state.history)
     with InterruptGuard() as guard:
         network.train()
-        while step < config.steps:
-            rate = learning_rate(step, steps=config.steps, warmup_share=WARMUP_SHARE, peak=config.learning_rate)
+        while state.step < config.steps:
+            started = time.perf_counter()
+            rate = learning_rate(state.step, steps=config.steps, warmup_share=WARMUP_SHARE, peak=config.learning_rate)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            sums += _step(network, optimizer, run, step)
-            step += 1
-            run.on_step(step, config.steps)
-            if step % CHECKPOINT_STEPS == 0 or step == config.steps:
-                done = (step - 1) % CHECKPOINT_STEPS + 1
-                line: Metrics = {"step": step, "loss": sums / done, "learning_rate": rate}
-                line |= {"seconds": round(time.perf_counter() - started, 1), **_validated(network, run)}
-                sums, started = 0.0, time.perf_counter()
-                history.append(line)
-                run.metrics.append(line)
-                run.checkpoints.save(_snapshot(network, optimizer, step, history), run.identity)
-                if guard.signal_number is not None and step < config.steps:
-                    raise Interrupted(
-                        f"stopped after step {step}; go on with: {run.resume_command}", guard.signal_number
-                    )
+            state.loss_sum += _step(network, optimizer, run, state.step)
+            state.step += 1
+            state.seconds += time.perf_counter() - started
+            run.on_step(state.step, config.steps)
+            if state.step % CHECKPOINT_STEPS == 0 or state.step == config.steps:
+                run.metrics.append(state.end_line(rate, _validated(network, run)))
+                run.checkpoints.save(_snapshot(network, optimizer, state), run.identity)
+            if guard.signal_number is not None and state.step < config.steps:
+                run.checkpoints.save(_snapshot(network, optimizer, state), run.identity)
+                message = f"stopped after step {state.step} of {config.steps}; go on with: {run.resume_command}"
+                raise Interrupted(message, guard.signal_number)
     network.eval()
-    return history
+    return state.history
 
 
 def batch_of(run: TrunkRun, step: int) -> tuple[Tensor, Tensor]:
@@ -172,19 +186,19 @@ def _validated(network: Distilled, run: TrunkRun) -> Metrics:
     return figures
 
 
-def _snapshot(network: Distilled, optimizer: torch.optim.Optimizer, step: int, history: list[Metrics]) -> Snapshot:
+def _snapshot(network: Distilled, optimizer: torch.optim.Optimizer, state: _State) -> Snapshot:
     moments = {
         f"{index}/{name}": value.detach().clone()
         for index, values in optimizer.state_dict()["state"].items() for name, value in values.items()
     }  # fmt: skip
     model = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    return Snapshot(step=step, tensors={"model": model, "optimizer": moments}, progress={"history": list(history)})
+    return Snapshot(step=state.step, tensors={"model": model, "optimizer": moments}, progress=asdict(state))
 
 
-def _resume(network: Distilled, optimizer: torch.optim.Optimizer, run: TrunkRun, history: list[Metrics]) -> int:
+def _resume(network: Distilled, optimizer: torch.optim.Optimizer, run: TrunkRun) -> _State:
     snapshot = run.checkpoints.newest(run.identity)
     if snapshot is None:
-        return 0
+        return _State()
     network.load_state_dict(snapshot.tensors["model"])
     values: dict[int, dict[str, Tensor]] = {}
     for key, tensor in snapshot.tensors["optimizer"].items():
@@ -192,5 +206,4 @@ def _resume(network: Distilled, optimizer: torch.optim.Optimizer, run: TrunkRun,
         values.setdefault(int(index), {})[name] = tensor.clone()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": values, "param_groups": groups})
-    history += snapshot.progress["history"]
-    return snapshot.step
+    return _State(**snapshot.progress)
