@@ -16,16 +16,17 @@ STEP_S = 0.5
 
 
 class WrittenNetwork(Network):
-    """Says the first log-mel band of every frame; one step is half a second."""
+    """Says one log-mel band of every frame, the first unless told; one step is half a second."""
 
-    def __init__(self, *, gain: float = 1.0) -> None:
+    def __init__(self, *, gain: float = 1.0, band: int = 0) -> None:
         self.step_s = STEP_S
         self.first_s = STEP_S
         self.gain = gain
+        self.band = band
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:
-        return features.logmel[:, 0].astype(np.float32) * np.float32(self.gain)
+        return features.logmel[:, self.band].astype(np.float32) * np.float32(self.gain)
 
 
 def written(logits: Sequence[float], *, name: str = "stream") -> StreamFeatures:

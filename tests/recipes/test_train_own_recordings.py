@@ -12,6 +12,7 @@ import pytest
 from wakelark.audio import SAMPLE_RATE, write_wav
 from wakelark.corpus.manifest import read_manifest
 from wakelark.export.parity import probe_audio
+from wakelark.pipeline.mined_file import read_rounds
 
 from .conftest import CommandLine, Trained
 
@@ -60,7 +61,8 @@ def test_own_recordings_are_trained_on_and_broken_ones_are_listed(own: Path, wak
     assert sum(clip.kind == "own_positive" for clip in clips) >= 4
     roles = {clip.split for clip in clips if clip.is_stream}
     assert roles == {"train", "dev"}
-    mined = read_manifest(folder / "corpus" / "mined.jsonl")
+    (tried,) = read_rounds(folder / "corpus" / "mined.jsonl")
+    mined = tried.of("keep", "undone")
     assert all(clip.hard_negative and clip.source == "negatives" for clip in mined)
     assert len(report["facts"]["mining"]) == 1  # one round was tried
     assert (folder / "model_tiny.onnx").is_file()

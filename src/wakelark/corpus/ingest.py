@@ -7,7 +7,7 @@ import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +42,7 @@ class IngestReport:
         skipped: files that are not used, each with its reason; printing one gives a sentence.
         duplicates: (file, the file it repeats).
         notes: what the user should know about the split.
+        files: the file of every clip (by its id) and of every stream (by its name).
     """
 
     clips: tuple[Clip, ...]
@@ -49,6 +50,7 @@ class IngestReport:
     skipped: tuple[BadAudio, ...]
     duplicates: tuple[tuple[Path, Path], ...]
     notes: tuple[str, ...]
+    files: Mapping[str, Path]
 
 
 def ingest(
@@ -80,22 +82,37 @@ def ingest(
         raise DataError(
             f"{printable(folder)} holds no audio files; WAV, FLAC, Ogg, Opus, MP3, AIFF, AU and CAF are read"
         )
+    report = ingest_files(
+        paths, folder, label=label, dev_share=dev_share, test_share=test_share, split_seed=split_seed,
+        voice_from=voice_from, workers=workers, progress=progress,
+    )  # fmt: skip
+    if not report.files:
+        shown = "\n  ".join(str(error) for error in report.skipped[:10])
+        raise DataError(f"none of the {len(paths)} files in {printable(folder)} can be used:\n  {shown}")
+    return report
+
+
+def ingest_files(
+    paths: Sequence[Path], folder: Path, *, label: int, dev_share: float, test_share: float, split_seed: int,
+    voice_from: VoiceFrom, workers: int, progress: Progress,
+) -> IngestReport:  # fmt: skip
+    """`ingest` of some files of a folder. That none of them can be used is no error here."""
     store = _Store(folder, label=label, workers=workers, progress=progress)
     store.fill(paths)
-    if not store.audio:
-        shown = "\n  ".join(str(error) for error in store.skipped[:10])
-        raise DataError(f"none of the {len(paths)} files in {printable(folder)} can be used:\n  {shown}")
     voices = _voices(list(store.audio), folder, voice_from)
     splits = _split(voices, dev_share=dev_share, test_share=test_share, seed=split_seed)
-    clips, streams = [], []
+    clips, streams, files = [], [], {}
     for path, key in store.audio.items():
         if store.is_stream(key):
             streams.append(_stream(key, path, folder, seed=split_seed))
+            files[streams[-1].name] = path
         else:
             clips.append(store.clip(path, key, voice=voices[path], split=splits[voices[path]]))
+            files[clips[-1].id] = path
     return IngestReport(
-        tuple(clips), tuple(streams), tuple(store.skipped), tuple(store.duplicates), tuple(_notes(voices, splits))
-    )
+        tuple(clips), tuple(streams), tuple(store.skipped), tuple(store.duplicates), tuple(_notes(voices, splits)),
+        files,
+    )  # fmt: skip
 
 
 class _Store:
@@ -264,13 +281,13 @@ def _split(voices: dict[Path, str], *, dev_share: float, test_share: float, seed
     for voice in counts:
         position = _position(seed, voice)
         splits[voice] = "test" if position < test_share else "dev" if position < test_share + dev_share else "train"
-    if "train" not in splits.values():
+    if counts and "train" not in splits.values():
         splits[max(counts, key=lambda voice: (counts[voice], voice))] = "train"
     return splits
 
 
 def _notes(voices: dict[Path, str], splits: dict[str, str]) -> list[str]:
-    if len(splits) > 1:
+    if len(splits) != 1:
         return []
     return [
         f"all {len(voices)} recordings count as one voice, so all of them are trained on and none is left for testing; "

@@ -23,10 +23,11 @@ from wakelark.corpus.synthesise import synthesise
 from wakelark.errors import DataError, SetupError
 from wakelark.phrase import near_misses, pronounce
 from wakelark.phrase.phrase_risk import Risk, risk
+from wakelark.pipeline.material import Material
 from wakelark.training.stream_features import Progress
 
 FEWEST_POSITIVES = 20
-_PLAN_SEED = (0, 1)
+PLAN_SEED = (0, 1)
 """What is spoken does not depend on the run's seed: runs with other seeds share their clips and splits."""
 
 
@@ -58,8 +59,14 @@ class Corpus:
         return [stream for stream in self.streams if stream.role == role]
 
 
-def build_corpus(config: Config, manifest: Path, *, progress: Progress) -> Corpus:
+def build_corpus(config: Config, manifest: Path, *, progress: Progress, material: Material | None = None) -> Corpus:
     """Make the whole corpus and write its manifest. What is in the cache already is not made again.
+
+    Args:
+        config: of the run.
+        manifest: where it is written.
+        progress: called with (done, total, what).
+        material: what the user brought with `wakelark add` and `wakelark mine`.
 
     Raises:
         ConfigError: the phrase, a folder or a voice cannot be used.
@@ -68,10 +75,12 @@ def build_corpus(config: Config, manifest: Path, *, progress: Progress) -> Corpu
     """
     corpus = Corpus([], [])
     _add_own(corpus, config, progress)
+    if material is not None:
+        _add_material(corpus, material)
     _add_recordings(corpus, config, progress)
     _add_voices(corpus, config)
     _add_speech(corpus, config, progress)
-    corpus.clips += [_stream_line(stream) for stream in corpus.streams]
+    corpus.clips += [stream_line(stream) for stream in corpus.streams]
     positives = [clip for clip in corpus.of("train") if clip.label == 1]
     if len(positives) < FEWEST_POSITIVES:
         raise DataError(
@@ -109,7 +118,7 @@ def _add_voices(corpus: Corpus, config: Config) -> None:
 
 def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
     """Speak the phrase, what sounds like it, and ordinary sentences, all in the same voices."""
-    rng = np.random.default_rng(_PLAN_SEED)
+    rng = np.random.default_rng(PLAN_SEED)
     pronunciations = pronounce(config.phrase, language=config.language, extra=config.pronunciations)
     corpus.facts |= {
         "pronunciations": [p.phonemes for p in pronunciations],
@@ -162,7 +171,7 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
         shares = (config.corpus.dev_share, config.corpus.test_share) if label == 1 else (0.0, 0.0)
         report: IngestReport = ingest(
             Path(folder), label=label, dev_share=shares[0], test_share=shares[1],
-            split_seed=_PLAN_SEED[0], voice_from="auto", workers=config.training.processes, progress=progress,
+            split_seed=PLAN_SEED[0], voice_from="auto", workers=config.training.processes, progress=progress,
         )  # fmt: skip
         corpus.clips += report.clips
         corpus.streams += report.streams
@@ -173,7 +182,17 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
         corpus.warnings += report.notes if label == 1 else ()
 
 
-def _stream_line(stream: Stream) -> Clip:
+def _add_material(corpus: Corpus, material: Material) -> None:
+    """What `add` and `mine` brought, as far as it is not among the own recordings already."""
+    present = {clip.id for clip in corpus.clips} | {stream.sha256[:16] for stream in corpus.streams}
+    corpus.clips += [clip for clip in material.clips if clip.id not in present]
+    corpus.streams += [stream for stream in material.streams if stream.sha256[:16] not in present]
+    corpus.warnings += material.warnings
+    corpus.facts["material"] = material.facts
+
+
+def stream_line(stream: Stream) -> Clip:
+    """The manifest line of a recording."""
     return Clip(
         id=stream.sha256[:16], path=stream.path, samples=stream.samples, label=0,
         kind="music" if stream.kind == "music" else "recording", voice=f"recording/{stream.name}",

@@ -162,6 +162,7 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
 
 def _round(entry: Round) -> dict[str, object]:
     return {
+        "loud": entry.loud, "groups": entry.groups, "look_alikes": entry.look_alikes, "quarantined": entry.quarantined,
         "events": entry.events, "mean_score": entry.mean_score, "figure_before": entry.figure_before,
         "figure_after": entry.figure_after, "kept": entry.kept,
     }  # fmt: skip

@@ -21,10 +21,14 @@ from wakelark.pipeline.meter import Cost, Meter
 
 
 class _Record(TypedDict):
-    """`stages.json`: what has finished, and what everything cost, interrupted sessions included."""
+    """`stages.json`: what has finished, what everything cost, interrupted sessions included, and the user's material.
+
+    `material` is the key of what `mine` and `add` had brought when the stages were begun, "" for nothing.
+    """
 
     finished: list[str]
     cost: dict[str, dict[str, float]]
+    material: str
 
 
 def slug(phrase: str) -> str:
@@ -52,6 +56,8 @@ class RunFolder:
         self.config = root / "config.yaml"
         self.manifest = root / "corpus" / "manifest.jsonl"
         self.mined = root / "corpus" / "mined.jsonl"
+        self.added = root / "corpus" / "added.jsonl"
+        self.harvests = root / "mined"
         self.views = root / "corpus" / "views"
         self.checkpoints = root / "checkpoints"
         self.saved_student = self.checkpoints / "student.safetensors"
@@ -90,6 +96,15 @@ class RunFolder:
                 "or choose another folder with --out"
             )
 
+    def check_run(self) -> None:
+        """Check that the folder holds a run, finished or not.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if not self.config.is_file():
+            raise ConfigError(f"{self.root} holds no run: no config.yaml there; name a folder of `wakelark train`")
+
     @contextmanager
     def hold(self, *, resume: bool) -> Iterator[None]:
         """Make the folder and hold it for this process.
@@ -126,6 +141,27 @@ class RunFolder:
             with suppress(OSError):  # something else lies in it
                 folder.rmdir()
 
+    def begin(self, material: str) -> None:
+        """Begin the stages with this material of the user; what was finished with other material counts no more.
+
+        The models and the report of before stay until they are written anew.
+        """
+        record = self._read_record()
+        if record["material"] == material:
+            return
+        self.metrics.unlink(missing_ok=True)  # its steps begin again
+        write_atomically(self._stages_file, json.dumps({"finished": [], "cost": {}, "material": material}).encode())
+
+    def is_finished(self, material: str) -> bool:
+        """Whether all results are there and were made with this material."""
+        record = self._read_record()
+        whole = "report" in record["finished"] and all(file.is_file() for file in self.results)
+        return whole and record["material"] == material
+
+    def checkpoints_of(self, material: str) -> Path:
+        """Where trainings with this material of the user keep their checkpoints: each begins its own."""
+        return self.checkpoints / f"with-{material}" if material else self.checkpoints
+
     def stages(self) -> dict[str, dict[str, float]]:
         """Finished stages with what they cost, in all sessions together."""
         record = self._read_record()
@@ -157,8 +193,10 @@ class RunFolder:
 
     def _read_record(self) -> _Record:
         if not self._stages_file.is_file():
-            return {"finished": [], "cost": {}}
-        return json.loads(self._stages_file.read_text())
+            return {"finished": [], "cost": {}, "material": ""}
+        record: _Record = json.loads(self._stages_file.read_text())
+        record.setdefault("material", "")  # written before there was any
+        return record
 
     def _read_owner(self) -> str:
         try:

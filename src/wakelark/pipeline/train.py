@@ -18,12 +18,13 @@ import torch
 
 from wakelark.config import Config
 from wakelark.config_file import dump_config
-from wakelark.corpus.cache import write_atomically
+from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.errors import ConfigError, DataError, Interrupted, SetupError
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import Exports, export_models
+from wakelark.pipeline.material import Material, read_material
 from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
 from wakelark.pipeline.report import write_report
 from wakelark.pipeline.rounds import Mined, mine
@@ -43,6 +44,7 @@ class Run:
     folder: RunFolder
     progress: Progress
     device: str
+    material: Material
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
@@ -52,6 +54,9 @@ class Run:
 
 def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progress: Progress) -> dict[str, object]:
     """Run all stages and write the models and the report; returns the report.
+
+    A finished run is left as it is, unless `wakelark add` or `wakelark mine` brought something since: then everything
+    is trained anew with it, and the models of before stay until they are replaced.
 
     Args:
         config: complete, with the phrase.
@@ -64,10 +69,13 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
         ConfigError, DataError, SetupError, ModelError, BusyError: as the stages say.
         Interrupted: by a signal; everything finished so far is kept.
     """
-    run = Run(config=config, folder=folder, progress=progress, device=_device(device))
+    device = _device(device)
     with folder.hold(resume=resume), _interruptible(folder.resume_command):
-        if "report" in folder.stages() and all(file.is_file() for file in folder.results):
+        material = read_material(folder, workers=config.training.processes, progress=progress)
+        if folder.is_finished(material.key):
             return json.loads(folder.report.read_text(encoding="utf-8"))
+        run = Run(config=config, folder=folder, progress=progress, device=device, material=material)
+        folder.begin(material.key)
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
         try:
@@ -83,7 +91,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
 def _stages(run: Run) -> dict[str, object]:
     folder = run.folder
     with folder.stage("corpus"):
-        corpus = build_corpus(run.config, folder.manifest, progress=run.progress)
+        corpus = build_corpus(run.config, folder.manifest, progress=run.progress, material=run.material)
     with folder.stage("views"):
         prepared = prepare(run.config, corpus, folder.views, progress=run.progress)
     with folder.stage("teacher"):
@@ -108,7 +116,7 @@ def _stages(run: Run) -> dict[str, object]:
 def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
     return TeacherJob(
         config=run.config, store=prepared.store, development=prepared.development, data_key=prepared.data_key,
-        folder=run.folder.checkpoints / "teacher", metrics=run.folder.metrics, name="teacher",
+        folder=run.folder.checkpoints_of(run.material.key) / "teacher", metrics=run.folder.metrics, name="teacher",
         resume_command=run.folder.resume_command,
     )  # fmt: skip
 
@@ -116,7 +124,8 @@ def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
 def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[Student, TrainingResult]:
     job = StudentJob(
         config=run.config, store=mined.store, development=prepared.development, teacher=mined.heads,
-        data_key=f"{prepared.data_key}+{len(mined.clips)}", folder=run.folder.checkpoints / "student",
+        data_key=content_key(prepared.data_key, [clip.id for clip in mined.clips]),
+        folder=run.folder.checkpoints_of(run.material.key) / "student",
         metrics=run.folder.metrics, device=run.device, resume_command=run.folder.resume_command,
     )  # fmt: skip
     return train_student(job, progress=run.progress, warn=run.warn)

@@ -21,6 +21,8 @@ MINED_SHARE_OF_HARD = 0.5
 MINED_SHARE = 0.25
 """Mined views are at most this share of all negatives: more, and the network learns the recordings by heart."""
 REAL_KINDS = ("recording", "music", "own_negative")
+FOOLING_KINDS = ("mined", "own_negative")
+"""Hard negatives of these kinds are sounds that fooled a model: mined ones, and false alarms that a user brought."""
 
 
 def batches(
@@ -37,7 +39,8 @@ def batches(
     """The batches of one epoch, as indices into `store`; a pure function of the arguments.
 
     Positives are even over engines (formant synthesis at most 35 % beside natural voices) and over the voices of each.
-    Of the negatives `hard_share` sound like the phrase or are mined; most others are real recordings, no source of
+    Of the negatives `hard_share` sound like the phrase or fooled a model (mined, or brought by the user as false
+    alarms; these are never more than a quarter); most others are real recordings, no source of
     which has more than `source_share`. Kinds that are missing leave their share to the others. Every view is as likely
     as its weight says, drawn as evenly over the epoch as whole numbers allow.
 
@@ -99,8 +102,9 @@ def negative_weights(
     kinds = store.of_clips(lambda clip: clip.kind)[negatives]
     sources = store.of_clips(lambda clip: clip.source)[negatives]
     voices = store.of_clips(lambda clip: clip.voice)[negatives]
-    mined, real = kinds == "mined", np.isin(kinds, REAL_KINDS)
-    hard = store.hard[negatives] & ~mined
+    flagged = store.hard[negatives]
+    mined = flagged & np.isin(kinds, FOOLING_KINDS)
+    hard, real = flagged & ~mined, ~flagged & np.isin(kinds, REAL_KINDS)
     other = ~(mined | real | hard)
     mined_share = min(MINED_SHARE, hard_share * (MINED_SHARE_OF_HARD if hard.any() else 1.0)) if mined.any() else 0.0
     shares = {"mined": mined_share, "hard": hard_share - mined_share}
