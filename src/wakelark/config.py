@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values may be set (and are checked) from Python."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class CorpusConfig(Section):
@@ -113,11 +113,11 @@ class TrunkConfig(Section):
     """Sentences spoken beside the recordings. None by flite, so that it stays an engine that can be held out."""
     leave_out: list[str] = Field(default_factory=lambda: ["alexa", "smart mirror", "snowboy"])
     """Phrases that no spoken sentence may contain: those that trunks are measured on."""
-    variants: int = Field(default=3, ge=1)
+    variants: int = Field(default=2, ge=1)
     """Each piece of audio is used as it is and in this number of variants less one: other speed, room, microphone."""
     components: int = Field(default=64, ge=1, le=96)
     """Principal components of the embedding that are learned."""
-    steps: int = Field(default=24_000, ge=1)
+    steps: int = Field(default=16_000, ge=1)
     batch_size: int = Field(default=20, ge=2)
     learning_rate: float = Field(default=5e-3, gt=0)
     noise_probability: float = Field(default=0.75, ge=0, le=1)
@@ -135,6 +135,14 @@ class LossConfig(Section):
     """Weight of a flagged negative; 1.0 switches the weighting off."""
     all_steps_weight: float = Field(default=0.2, ge=0)
     """Weight of the term that asks every step of a negative to be silent, beside the loudest one."""
+    focal_gamma: float = Field(default=0.0, ge=0, le=10)
+    """Examples count by (1 - probability of the right class) to this power; 0 switches it off."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of every label that is spread evenly over both classes."""
+    negative_weight_end: float = Field(default=1.0, ge=0)
+    """Weight of all negatives at the end of the training; it goes there linearly from 1."""
+    teacher_hard_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the student's negative views that are flagged hard in addition: those the teacher scores highest."""
 
 
 class DistillationConfig(Section):
@@ -146,6 +154,12 @@ class DistillationConfig(Section):
     Hugging Face directory); several are weighted per clip by how sure they are."""
     alpha: float = Field(default=0.6, ge=0, le=1)
     temperature: float = Field(default=3.0, gt=0)
+    gated: bool = False
+    """The teacher's logit teaches only where it has the sign of the label."""
+    logit_weight: float = Field(default=0.0, ge=0)
+    """Weight of the regression of the teacher's log-odds, beside the formula."""
+    embedding_weight: float = Field(default=0.0, ge=0)
+    """Weight of the regression of the speech embedding by the student's trunk; fades out over the last quarter."""
     on_missing_audio: Literal["count", "error"] = "count"
     """What a batch without raw audio means: counted and reported, or an error."""
 
