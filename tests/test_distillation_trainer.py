@@ -8,9 +8,12 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from wakelark.config import DistillationConfig, LossConfig
 from wakelark.errors import ConfigError, ModelError
+from wakelark.training.batch import Batch, ForwardPass
 from wakelark.training.distillation_trainer import BROKEN_TEACHER_GRACE_BATCHES, DistillationTrainer, raw_audio
 from wakelark.training.teacher import Teacher
 from wakelark.training.trainer import Trainer
@@ -39,18 +42,32 @@ def distilling(
     teacher: Teacher | nn.Module | None = None,
     on_missing_audio: Literal["count", "error"] = "count",
     all_steps_weight: float = 0.0,
+    gated: bool = False,
+    logit_weight: float = 0.0,
 ) -> DistillationTrainer:
     model = nn.Linear(4, 1)
     return DistillationTrainer(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        hard_negative_weight=hard_negative_weight,
-        all_steps_weight=all_steps_weight,
+        loss=LossConfig(hard_negative_weight=hard_negative_weight, all_steps_weight=all_steps_weight),
+        distillation=DistillationConfig(
+            alpha=alpha,
+            temperature=temperature,
+            on_missing_audio=on_missing_audio,
+            gated=gated,
+            logit_weight=logit_weight,
+        ),
         teacher=MeanTeacher() if teacher is None else teacher,
-        alpha=alpha,
-        temperature=temperature,
-        on_missing_audio=on_missing_audio,
     )
+
+
+def both_losses(
+    trainer: Trainer, steps: Tensor, targets: Tensor, audio: Tensor | None, flags: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`compute_loss` and `auxiliary_loss` of a batch whose step logits are given, as the loop calls them."""
+    forward = ForwardPass(outputs=steps.amax(dim=1), step_logits=steps)
+    batch = Batch(targets=targets, features=steps, raw_audio=audio, is_hard_negative=flags)
+    return trainer.compute_loss(forward.outputs, targets, audio, steps, flags), trainer.auxiliary_loss(forward, batch)
 
 
 def bernoulli(teacher: float, student: float) -> float:
@@ -123,20 +140,14 @@ def test_alpha_zero_is_the_plain_trainer_to_the_bit() -> None:
     plain = Trainer(
         model=student,
         optimizer=torch.optim.SGD(student.parameters(), lr=0.1),
-        hard_negative_weight=1.5,
-        all_steps_weight=0.2,
+        loss=LossConfig(hard_negative_weight=1.5, all_steps_weight=0.2),
     )
     # A teacher that would spoil everything: 0 * NaN is NaN.
     off = distilling(alpha=0.0, teacher=MeanTeacher(math.nan), all_steps_weight=0.2)
     for mask in (None, flags):
-        assert torch.equal(
-            off.compute_loss(outputs, targets, audio, None, mask),
-            plain.compute_loss(outputs, targets, audio, None, mask),
-        )
         steps = outputs[:, None].repeat(1, 3)
-        assert torch.equal(
-            off.step_penalty(steps, targets, audio, mask, None), plain.step_penalty(steps, targets, audio, mask, None)
-        )
+        found = both_losses(off, steps, targets, audio, mask)
+        assert all(map(torch.equal, found, both_losses(plain, steps, targets, audio, mask)))
     assert "alpha is 0" in off.counters.why_not_distilled()
 
 
@@ -146,14 +157,14 @@ def test_alpha_one_is_only_the_teacher() -> None:
     for targets in (torch.tensor([0, 0]), torch.tensor([1, 0])):
         loss = trainer.compute_loss(outputs, targets, audio, None, torch.tensor([1, 1]))
         assert float(loss) == pytest.approx(bernoulli(0.75, 0.5))
-        assert float(trainer.step_penalty(outputs[:, None], targets, audio, None, None)) == 0.0
+        assert float(both_losses(trainer, outputs[:, None], targets, audio)[1]) == 0.0
 
 
 def test_the_step_penalty_shares_the_supervised_factor() -> None:
     trainer = distilling(alpha=0.75, all_steps_weight=1.0)
     steps, targets = torch.zeros(2, 3), torch.tensor([0, 0])
-    with_audio = trainer.step_penalty(steps, targets, constant_audio(0.0, 0.0), None, None)
-    without = trainer.step_penalty(steps, targets, None, None, None)
+    _, with_audio = both_losses(trainer, steps, targets, constant_audio(0.0, 0.0))
+    _, without = both_losses(trainer, steps, targets, None)
     assert float(with_audio) == pytest.approx(0.25 * math.log(2))
     assert float(without) == pytest.approx(math.log(2))
 
@@ -209,24 +220,21 @@ def test_without_a_teacher_it_does_not_start() -> None:
         DistillationTrainer(
             model=student,
             optimizer=torch.optim.SGD(student.parameters(), lr=0.1),
-            hard_negative_weight=1.5,
-            all_steps_weight=0.0,
+            loss=LossConfig(),
+            distillation=DistillationConfig(),
             teacher=None,  # type: ignore[arg-type]
-            alpha=0.6,
-            temperature=3.0,
-            on_missing_audio="count",
         )
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, math.nan])
 def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
-    with pytest.raises(ConfigError, match=r"distillation\.alpha"):
+    with pytest.raises(ValidationError, match="alpha"):
         distilling(alpha=alpha)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_temperature_outside_its_range_is_refused(temperature: float) -> None:
-    with pytest.raises(ConfigError, match=r"distillation\.temperature"):
+    with pytest.raises(ValidationError, match="temperature"):
         distilling(temperature=temperature)
 
 

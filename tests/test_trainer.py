@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from wakelark.errors import ConfigError, DataError
+from wakelark.config import LossConfig
+from wakelark.errors import DataError
+from wakelark.training.batch import Batch, ForwardPass
 from wakelark.training.trainer import Trainer
 
 # Cross entropies ln 2, -ln 0.25 = ln 4, -ln 0.75 = ln(4/3)
@@ -22,9 +25,15 @@ LOSSES = (math.log(2), math.log(4), math.log(4 / 3))
 def plain(hard_negative_weight: float = 1.5, all_steps_weight: float = 0.0) -> Trainer:
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return Trainer(
-        model=model, optimizer=optimizer, hard_negative_weight=hard_negative_weight, all_steps_weight=all_steps_weight
-    )
+    loss = LossConfig(hard_negative_weight=hard_negative_weight, all_steps_weight=all_steps_weight)
+    return Trainer(model=model, optimizer=optimizer, loss=loss)
+
+
+def steps_part(trainer: Trainer, steps: Tensor, targets: Tensor, flags: Tensor | None) -> float:
+    """What `auxiliary_loss` adds to the loss of the same batch."""
+    forward = ForwardPass(outputs=steps.amax(dim=1), step_logits=steps)
+    trainer.compute_loss(forward.outputs, targets, is_hard_negative=flags)
+    return float(trainer.auxiliary_loss(forward, Batch(targets=targets, features=steps, is_hard_negative=flags)))
 
 
 def test_only_flagged_negatives_weigh_more() -> None:
@@ -62,10 +71,11 @@ def test_class_zero_is_the_negative_one() -> None:
 def test_step_penalty_by_hand_and_weighted() -> None:
     steps = torch.tensor([[0.0, 0.0], [0.0, math.log(3.0)], [8.0, 8.0]])
     trainer = plain(hard_negative_weight=2.0, all_steps_weight=0.2)
-    penalty = trainer.step_penalty(steps, TARGETS, None, torch.tensor([1, 0, 1]), None)
+    penalty = steps_part(trainer, steps, TARGETS, torch.tensor([1, 0, 1]))
     expected = 0.2 * (2 * math.log(2) + (math.log(2) + math.log(4)) / 2) / 3
-    assert float(penalty) == pytest.approx(expected)
-    assert float(plain().step_penalty(steps, TARGETS, None, None, None)) == 0.0
+    assert penalty == pytest.approx(expected)
+    assert float(trainer.terms.values["steps"]) == pytest.approx(expected / 0.2)
+    assert steps_part(plain(), steps, TARGETS, None) == 0.0
 
 
 def test_flags_of_another_shape_are_refused() -> None:
@@ -75,9 +85,9 @@ def test_flags_of_another_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
 def test_impossible_weights_are_refused(weight: float) -> None:
-    with pytest.raises(ConfigError, match=r"loss\.hard_negative_weight"):
+    with pytest.raises(ValidationError, match="hard_negative_weight"):
         plain(weight)
-    with pytest.raises(ConfigError, match=r"loss\.all_steps_weight"):
+    with pytest.raises(ValidationError, match="all_steps_weight"):
         plain(all_steps_weight=weight)
 
 
@@ -126,8 +136,7 @@ def test_a_method_replaced_after_the_class_was_made_is_found_at_the_start(monkey
 
     monkeypatch.setattr(Later, "compute_loss", _forgets)
     with pytest.raises(TypeError, match="is_hard_negative"):
-        Later(model=nn.Linear(1, 1), optimizer=torch.optim.SGD([torch.zeros(1)], lr=1), hard_negative_weight=1.0,
-              all_steps_weight=0.0)  # fmt: skip
+        Later(model=nn.Linear(1, 1), optimizer=torch.optim.SGD([torch.zeros(1)], lr=1), loss=LossConfig())
 
 
 def test_the_same_signature_is_welcome() -> None:
@@ -137,5 +146,5 @@ def test_the_same_signature_is_welcome() -> None:
 
     model = nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1)
-    trainer = Careful(model=model, optimizer=optimizer, hard_negative_weight=1.0, all_steps_weight=0.0)
+    trainer = Careful(model=model, optimizer=optimizer, loss=LossConfig())
     assert float(trainer.compute_loss(OUTPUTS, TARGETS)) == pytest.approx(2 * sum(LOSSES) / 3)

@@ -24,7 +24,7 @@ from wakelark.training.ema import WeightAverage
 from wakelark.training.metrics_log import Metrics, MetricsLog
 from wakelark.training.schedule import learning_rate, step_seed
 from wakelark.training.trainer import Trainer
-from wakelark.training.training_loop import TrainingResult, run_training
+from wakelark.training.training_loop import TrainingPlan, TrainingResult, run_training
 
 TIMINGS = ("seconds", "clips_per_s")
 
@@ -96,8 +96,7 @@ def run(
 ) -> tuple[Trainer, TrainingResult]:
     trainer = build(settings) if trainer is None else trainer
     said: list[str] = [] if reports is None else reports
-    result = run_training(
-        trainer,
+    plan = TrainingPlan(
         settings=loop_settings(settings, select_every=1),
         batches=source,
         select=chooser,
@@ -108,7 +107,7 @@ def run(
         on_epoch=lambda line: None,
         resume_command="wakelark train alexa --resume",
     )
-    return trainer, result
+    return trainer, run_training(trainer, plan)
 
 
 def bits(trainer: Trainer) -> bytes:
@@ -128,8 +127,12 @@ def test_it_learns_and_keeps_the_best(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(10, 101, 10))
     last = lines[-1]
-    by_hand = 0.4 * last["supervised"] + 0.6 * last["distillation"] + last["step_penalty"]
+    by_hand = 0.4 * last["supervised"] + 0.6 * last["distillation"] + 0.2 * 0.4 * last["steps"]
     assert last["loss"] == pytest.approx(by_hand, rel=1e-5)
+    assert last["share_distillation"] == pytest.approx(0.6 * last["distillation"] / last["loss"], rel=1e-5)
+    shares = [last[f"share_{name}"] for name in ("supervised", "steps", "distillation")]
+    assert sum(shares) == pytest.approx(1.0)
+    assert (last["logit"], last["share_logit"], last["embedding"]) == (None, 0.0, None)
     assert lines[0]["loss"] > last["loss"]
 
 
@@ -300,7 +303,8 @@ def test_the_configuration_reaches_the_trainer() -> None:
     settings.distillation.temperature = 2.0
     trainer = build(settings)
     assert isinstance(trainer, DistillationTrainer)
-    assert (trainer.hard_negative_weight, trainer.alpha, trainer.temperature) == (2.5, 0.25, 2.0)
+    assert trainer.loss.hard_negative_weight == 2.5
+    assert (trainer.distillation.alpha, trainer.distillation.temperature) == (0.25, 2.0)
     settings.distillation.enabled = False
     assert type(build_trainer(settings, model=Student(), teacher=None)) is Trainer
     settings.distillation.enabled = True

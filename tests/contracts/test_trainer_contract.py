@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import wakelark.training
+from wakelark.config import DistillationConfig, LossConfig
 from wakelark.training.distillation_trainer import DistillationTrainer
 from wakelark.training.trainer import Trainer
 
@@ -59,12 +60,10 @@ def build(cls: type[Trainer], *, hard_negative_weight: float, teacher: nn.Module
     values = {
         "model": student,
         "optimizer": torch.optim.SGD(student.parameters(), lr=0.1),
-        "hard_negative_weight": hard_negative_weight,
-        "all_steps_weight": 0.0,
+        "loss": LossConfig(hard_negative_weight=hard_negative_weight, all_steps_weight=0.0),
         "teacher": teacher or MeanTeacher(),
-        "alpha": 0.6,
-        "temperature": 3.0,
-        "on_missing_audio": "count",
+        "distillation": DistillationConfig(alpha=0.6, temperature=3.0),
+        "regression": None,
     }
     return cls(**{name: values[name] for name in inspect.signature(cls).parameters})
 
@@ -103,7 +102,7 @@ def test_with_weight_three_the_flag_changes_the_loss_by_the_number_worked_out(
     # With audio the supervised part may have a share; the flag changes that part, by that share.
     with_flag = trainer.compute_loss(outputs, TARGETS, AUDIO, None, flags)
     without = trainer.compute_loss(outputs, TARGETS, AUDIO, None, None)
-    share = trainer.supervised_share(AUDIO)
+    share = trainer.terms.weights["supervised"]
     assert share > 0
     assert float(with_flag - without) == pytest.approx(share * EXTRA, rel=1e-5)
 
@@ -151,7 +150,8 @@ def test_the_flag_moves_the_gradient_of_its_example_alone(cls: type[Trainer]) ->
         gradients.append(outputs.grad)
     difference = gradients[1] - gradients[0]
     # sigmoid(ln 3) = 0.75: weight 3 adds twice 0.75 / B
-    assert difference.tolist() == pytest.approx([0.0, trainer.supervised_share(AUDIO) * 2 * 0.75 / 3, 0.0], abs=1e-6)
+    share = trainer.terms.weights["supervised"]
+    assert difference.tolist() == pytest.approx([0.0, share * 2 * 0.75 / 3, 0.0], abs=1e-6)
 
 
 def test_the_loss_is_computed_at_one_place_with_all_five_names() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wakelark.errors import ModelError
-from wakelark.losses.supervised import is_one_logit
+from wakelark.losses.supervised import is_one_logit, log_odds
 
 
 def distillation_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -32,7 +32,7 @@ def distillation_kl(student: Tensor, teacher: Tensor, temperature: float) -> Ten
                 f"{name} gave {list(logits.shape)}"
             )
     if is_one_logit(student) or is_one_logit(teacher):
-        return bernoulli_kl(_one_logit(student, teacher), _one_logit(teacher, student), temperature)
+        return bernoulli_kl(log_odds(student), log_odds(teacher), temperature)
     if student.shape != teacher.shape:
         raise ModelError(
             f"student and teacher must have the same classes, but their logits are {list(student.shape)} and "
@@ -70,14 +70,3 @@ def softmax_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     own = (student / temperature).log_softmax(dim=1)
     soft = (teacher / temperature).log_softmax(dim=1)
     return (soft.exp() * (soft - own)).sum(dim=1) * temperature**2
-
-
-def _one_logit(logits: Tensor, other: Tensor) -> Tensor:
-    if is_one_logit(logits):
-        return logits.reshape(-1)
-    if logits.shape[1] != 2:
-        raise ModelError(
-            f"logits {list(logits.shape)} cannot be compared with the other side's {list(other.shape)}: only two "
-            f"classes can be turned into one logit; train student and teacher for the same classes"
-        )
-    return logits[:, 1] - logits[:, 0]

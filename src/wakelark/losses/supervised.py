@@ -8,11 +8,12 @@ from torch.nn import functional
 from wakelark.errors import DataError, ModelError
 
 
-def supervised_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+def supervised_loss(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross entropy of every example, not reduced.
 
     One logit per example (`[B]` or `[B, 1]`) is the logit of "holds the phrase" and gives the binary cross entropy;
-    `[B, C]` with C >= 2 are the logits of C classes and give the softmax cross entropy.
+    `[B, C]` with C >= 2 are the logits of C classes and give the softmax cross entropy. With label smoothing that share
+    of every target is spread evenly over the classes (C = 2 for one logit): 0 and 1 become s / 2 and 1 - s / 2.
 
     Shape: outputs `[B]`, `[B, 1]` or `[B, C]`, targets `[B]` (0/1, or the class) `-> [B]`
 
@@ -27,7 +28,8 @@ def supervised_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     check_shapes(outputs, targets)
     if is_one_logit(outputs):
         logits = outputs.reshape(-1)
-        return functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+        wanted = targets.to(logits.dtype) * (1.0 - label_smoothing) + 0.5 * label_smoothing
+        return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     classes = outputs.shape[1]
     labels = targets.long()
     if bool(((labels < 0) | (labels >= classes)).any()):
@@ -35,12 +37,34 @@ def supervised_loss(outputs: Tensor, targets: Tensor) -> Tensor:
             f"a target is outside the {classes} classes of the model's outputs [B, {classes}]: the targets reach from "
             f"{int(labels.min())} to {int(labels.max())}; train with as many outputs as there are classes"
         )
-    return functional.cross_entropy(outputs, labels, reduction="none")
+    return functional.cross_entropy(outputs, labels, reduction="none", label_smoothing=label_smoothing)
 
 
 def is_one_logit(outputs: Tensor) -> bool:
     """True for `[B]` and `[B, 1]`: one logit per example."""
     return outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """One logit per example: itself, or the difference of two classes' logits.
+
+    Shape: `[B]`, `[B, 1]` or `[B, 2] -> [B]`
+
+    Raises:
+        ModelError: more than two classes.
+
+    >>> import torch
+    >>> log_odds(torch.tensor([[1.0, 3.0]])).tolist()
+    [2.0]
+    """
+    if is_one_logit(logits):
+        return logits.reshape(-1)
+    if logits.shape[1] != 2:
+        raise ModelError(
+            f"logits {list(logits.shape)} cannot be turned into one logit, only two classes can; train student and "
+            f"teacher for the same classes"
+        )
+    return logits[:, 1] - logits[:, 0]
 
 
 def is_positive(targets: Tensor) -> Tensor:

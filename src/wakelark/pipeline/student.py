@@ -21,12 +21,14 @@ from wakelark.pipeline.teacher import weights_of
 from wakelark.pipeline.teachers import build_teacher, hear_views
 from wakelark.training.batch import Batch
 from wakelark.training.batches import batches as draw_batches
-from wakelark.training.build import build_trainer, loop_settings, run_identity
+from wakelark.training.build import build_regression, build_trainer, loop_settings, run_identity
 from wakelark.training.checkpoint import CheckpointFolder
+from wakelark.training.hardness import hard_by_score, scores_of_views
 from wakelark.training.metrics_log import Metrics, MetricsLog
 from wakelark.training.parallel import run_trainings
 from wakelark.training.stream_features import Progress
-from wakelark.training.training_loop import TrainingResult, run_training
+from wakelark.training.teacher import Teacher
+from wakelark.training.training_loop import TrainingPlan, TrainingResult, run_training
 from wakelark.training.view_store import ViewStore
 
 SELECT_EVERY = 2
@@ -75,18 +77,22 @@ class StudentTraining:
         config = job.config.model_copy(update={"seed": job.config.seed + _SEED_STEP * self.number})
         warnings: list[str] = []
         teacher = None
-        if config.distillation.enabled:
+        if _asks_teacher(config):
             teacher = build_teacher(
                 config, heads=job.teacher, store=job.store, device=job.device, progress=lambda done, total, what: None
             )
         torch.manual_seed(config.seed)
         student = build_student(config.student)
-        identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key)
+        regression = None
+        if _learns_embeddings(config):
+            regression = build_regression(config, model=student, embeddings=job.store.embeddings())
+        identity = run_identity(config, model=student, teacher=teacher, data_key=job.data_key, regression=regression)
         student.to(job.device)
-        result = run_training(
-            build_trainer(config, model=student, teacher=teacher),
+        if regression is not None:
+            regression.to(job.device)
+        plan = TrainingPlan(
             settings=loop_settings(config, select_every=SELECT_EVERY),
-            batches=_batches(job, config),
+            batches=_batches(job, config, teacher),
             select=_selector(job.development),
             checkpoints=CheckpointFolder(job.folder / f"student-{self.number}", keep=2, report=warnings.append),
             identity=identity,
@@ -95,6 +101,7 @@ class StudentTraining:
             on_epoch=_tensorboard(job, self.number) if config.training.tensorboard else lambda line: None,
             resume_command=job.resume_command,
         )
+        result = run_training(build_trainer(config, model=student, teacher=teacher, regression=regression), plan)
         if result.why_not_distilled:
             warnings.append(result.why_not_distilled)
         return TrainedStudent(weights_of(student), result, warnings)
@@ -108,7 +115,7 @@ def train_student(
     Returns:
         The student with its best averaged weights, on the CPU, and how its training went.
     """
-    if job.config.distillation.enabled:
+    if _asks_teacher(job.config):
         hear_views(job.config, heads=job.teacher, store=job.store, device=job.device, progress=progress)
     trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
     # A GPU is used by one training at a time.
@@ -122,9 +129,22 @@ def train_student(
     return student.eval(), best.result
 
 
-def _batches(job: StudentJob, config: Config) -> Callable[[int], Iterator[Batch]]:
+def _asks_teacher(config: Config) -> bool:
+    """Whether the training needs the teacher's logits: to distil, or to tell which negatives are hard."""
+    return config.distillation.enabled or config.loss.teacher_hard_share > 0
+
+
+def _learns_embeddings(config: Config) -> bool:
+    return config.distillation.enabled and config.distillation.embedding_weight > 0
+
+
+def _batches(job: StudentJob, config: Config, teacher: Teacher | None) -> Callable[[int], Iterator[Batch]]:
     labels, hard = job.store.labels, job.store.hard
+    if teacher is not None and config.loss.teacher_hard_share > 0:
+        scores = scores_of_views(teacher, job.store)
+        hard = hard | hard_by_score(labels, scores, share=config.loss.teacher_hard_share)
     logmel = torch.from_numpy(job.store.logmel())
+    embeddings = torch.from_numpy(job.store.embeddings()) if _learns_embeddings(config) else None
 
     def batches(epoch: int) -> Iterator[Batch]:
         drawn = draw_batches(
@@ -133,10 +153,12 @@ def _batches(job: StudentJob, config: Config) -> Callable[[int], Iterator[Batch]
             hard_share=config.training.hard_share, source_share=config.training.source_share,
         )  # fmt: skip
         for chosen in drawn:
+            rows = torch.from_numpy(chosen)
             yield Batch(
                 targets=torch.from_numpy(labels[chosen].astype(np.float32)).to(job.device),
-                features=logmel[torch.from_numpy(chosen)].float().to(job.device),
+                features=logmel[rows].float().to(job.device),
                 raw_audio=torch.from_numpy(job.store.audio(chosen)) if config.distillation.enabled else None,
+                teacher_embeddings=None if embeddings is None else embeddings[rows].float().to(job.device),
                 is_hard_negative=torch.from_numpy(hard[chosen]).to(job.device),
                 examples=[job.store.clips[index].id for index in job.store.clip[chosen]],
             )

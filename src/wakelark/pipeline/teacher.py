@@ -26,7 +26,7 @@ from wakelark.training.parallel import run_trainings
 from wakelark.training.schedule import LoopSettings
 from wakelark.training.stream_features import Progress
 from wakelark.training.trainer import Trainer
-from wakelark.training.training_loop import run_training
+from wakelark.training.training_loop import TrainingPlan, run_training
 from wakelark.training.view_store import ViewStore
 
 SELECT_EVERY = 2
@@ -111,11 +111,9 @@ class HeadTraining:
         trainer = Trainer(
             model=head,
             optimizer=build_optimizer(head, learning_rate=teacher.learning_rate, weight_decay=teacher.weight_decay),
-            hard_negative_weight=config.loss.hard_negative_weight,
-            all_steps_weight=config.loss.all_steps_weight,
+            loss=config.loss,
         )
-        run_training(
-            trainer,
+        plan = TrainingPlan(
             settings=LoopSettings(
                 steps=teacher.steps, steps_per_epoch=min(STEPS_PER_EPOCH, teacher.steps), select_every=SELECT_EVERY,
                 learning_rate=teacher.learning_rate, warmup_share=config.training.warmup_share,
@@ -134,6 +132,7 @@ class HeadTraining:
             on_epoch=lambda line: None,
             resume_command=job.resume_command,
         )  # fmt: skip
+        run_training(trainer, plan)
         return TrainedHead(weights_of(head), warnings)
 
 

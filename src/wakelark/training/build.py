@@ -4,62 +4,121 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from wakelark.audio import HOP_SAMPLES
 from wakelark.config import Config
 from wakelark.errors import ConfigError
+from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
+from wakelark.features.spectrum import WINDOW_SAMPLES
+from wakelark.losses.embedding import Whitening
+from wakelark.models.student import Student
+from wakelark.training.alignment import Grid
 from wakelark.training.distillation_trainer import DistillationTrainer
+from wakelark.training.embedding_regression import EmbeddingRegression
 from wakelark.training.schedule import LoopSettings
 from wakelark.training.teacher import Teacher, weights_fingerprint
 from wakelark.training.trainer import Trainer
 
+_WHITENING_ROWS = 50_000
 
-def build_trainer(config: Config, *, model: nn.Module, teacher: Teacher | nn.Module | None) -> Trainer:
+
+def build_trainer(
+    config: Config,
+    *,
+    model: nn.Module,
+    teacher: Teacher | nn.Module | None,
+    regression: EmbeddingRegression | None = None,
+) -> Trainer:
     """The trainer the configuration asks for, with its optimizer.
 
     Args:
         config: `loss`, `distillation` and `training` are used.
         model: the student.
         teacher: needed when `distillation.enabled`, ignored otherwise.
+        regression: needed when the student learns embeddings, too; see `build_regression`.
 
     Raises:
-        ConfigError: distillation is enabled and there is no teacher.
+        ConfigError: distillation is enabled and there is no teacher, or no regression where one is needed.
     """
     optimizer = build_optimizer(
-        model, learning_rate=config.training.learning_rate, weight_decay=config.training.weight_decay
-    )
+        model, learning_rate=config.training.learning_rate, weight_decay=config.training.weight_decay,
+        companion=regression,
+    )  # fmt: skip
     if not config.distillation.enabled:
-        return Trainer(
-            model=model,
-            optimizer=optimizer,
-            hard_negative_weight=config.loss.hard_negative_weight,
-            all_steps_weight=config.loss.all_steps_weight,
-        )
+        return Trainer(model=model, optimizer=optimizer, loss=config.loss)
     if teacher is None:
         raise ConfigError(
             "distillation.enabled is true, but there is no teacher: train one first, or set distillation.enabled: false"
         )
     return DistillationTrainer(
-        model=model,
-        optimizer=optimizer,
-        hard_negative_weight=config.loss.hard_negative_weight,
-        all_steps_weight=config.loss.all_steps_weight,
-        teacher=teacher,
-        alpha=config.distillation.alpha,
-        temperature=config.distillation.temperature,
-        on_missing_audio=config.distillation.on_missing_audio,
-    )
+        model=model, optimizer=optimizer, loss=config.loss, distillation=config.distillation, teacher=teacher,
+        regression=regression,
+    )  # fmt: skip
 
 
-def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW; weights decay, biases and the scales of normalisations do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def build_optimizer(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    trunk_rate: float = 1.0,
+    companion: nn.Module | None = None,
+) -> torch.optim.AdamW:
+    """AdamW; weights decay, biases and the scales of normalisations do not.
+
+    Args:
+        model: trained.
+        learning_rate: before the first step; the loop sets the schedule's.
+        weight_decay: of the weights.
+        trunk_rate: the loop multiplies the learning rate of the parameters under `model.trunk` by this.
+        companion: trained beside the model, at the full rate.
+    """
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    # Where trunk and head learn alike they are one part.
+    slow = [parameter for name, parameter in named if name.startswith("trunk.") and trunk_rate != 1.0]
+    fast = [parameter for name, parameter in named if not (name.startswith("trunk.") and trunk_rate != 1.0)]
+    fast += list(companion.parameters()) if companion is not None else []
     groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        {"params": [p for p in part if (p.ndim > 1) == decays], "weight_decay": weight_decay * decays,
+         "rate_factor": factor}
+        for part, factor in ((fast, 1.0), (slow, trunk_rate))
+        for decays in (True, False)
+    ]  # fmt: skip
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
+
+
+def build_regression(config: Config, *, model: nn.Module, embeddings: NDArray[np.floating]) -> EmbeddingRegression:
+    """What a student with a trunk needs to learn the speech embedding, on the CPU.
+
+    Args:
+        config: `trunk.components` (how many of the embedding are learned) and `seed` are used.
+        model: the student.
+        embeddings: of the training views; the whitening is computed from at most 50,000 of them.
+
+    Shape: `[V, E, 96]`
+
+    Raises:
+        ConfigError: the model has no trunk.
+    """
+    if not isinstance(model, Student):
+        raise ConfigError(
+            f"distillation.embedding_weight is {config.distillation.embedding_weight}, but the model "
+            f"{type(model).__name__} has no trunk; set it to 0, or take another student.architecture"
+        )
+    rows = embeddings.reshape(-1, embeddings.shape[-1])
+    few = rows[:: -(-len(rows) // _WHITENING_ROWS)]
+    span = (model.trunk.receptive_field_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+    return EmbeddingRegression(
+        channels=model.trunk.channels,
+        whitening=Whitening.fit(torch.from_numpy(few.astype(np.float32)), components=config.trunk.components),
+        steps=Grid(model.step_samples, span),
+        embeddings=Grid(EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES),
+        seed=config.seed,
+    )
 
 
 def loop_settings(config: Config, *, select_every: int) -> LoopSettings:
@@ -76,7 +135,14 @@ def loop_settings(config: Config, *, select_every: int) -> LoopSettings:
     )
 
 
-def run_identity(config: Config, *, model: nn.Module, teacher: Teacher | None, data_key: str) -> Mapping[str, object]:
+def run_identity(
+    config: Config,
+    *,
+    model: nn.Module,
+    teacher: Teacher | None,
+    data_key: str,
+    regression: EmbeddingRegression | None = None,
+) -> Mapping[str, object]:
     """What a student's training is a function of; a checkpoint is only resumed where all of it is the same.
 
     Args:
@@ -84,6 +150,7 @@ def run_identity(config: Config, *, model: nn.Module, teacher: Teacher | None, d
         model: its architecture and its start weights (before the first step).
         teacher: its fingerprint.
         data_key: a key of the corpus and its views.
+        regression: its whitening and start weights.
     """
     identity: dict[str, object] = {"seed": config.seed, "data": data_key}
     for name in ("student", "loss", "distillation", "training"):
@@ -92,5 +159,6 @@ def run_identity(config: Config, *, model: nn.Module, teacher: Teacher | None, d
     for key in ("training.workers", "training.tensorboard"):  # neither changes a weight
         identity.pop(key)
     identity["teacher"] = teacher.fingerprint if teacher is not None else "none"
+    identity["regression"] = weights_fingerprint(regression.state_dict()) if regression is not None else "none"
     identity["start_weights"] = weights_fingerprint(model.state_dict())
     return identity

@@ -15,11 +15,11 @@ class Counters:
         batches, examples: for which a loss was computed.
         weighted_examples: flagged negatives, which got the hard-negative weight.
         flagged_positives: positives with the hard-negative flag, which was ignored.
-        distilled_examples: whose loss held the teacher's part.
+        distilled_examples: whose loss held a part of the teacher's.
         batches_without_audio: plain loss because no raw audio was passed.
         batches_with_spectrograms: plain loss because spectrograms were passed instead of raw audio.
         batches_with_broken_teacher: plain loss because the teacher's logits were not finite.
-        batches_without_teacher: plain loss because alpha is 0.
+        batches_without_teacher: plain loss because alpha is 0, and so is the weight of every other part.
     """
 
     batches: int = 0

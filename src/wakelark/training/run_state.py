@@ -11,10 +11,9 @@ from torch import Tensor
 from wakelark.errors import ModelError
 from wakelark.training.checkpoint import Snapshot
 from wakelark.training.ema import WeightAverage
+from wakelark.training.loss_terms import TERMS
 from wakelark.training.metrics_log import Metrics
 from wakelark.training.trainer import Trainer
-
-LOSS_NAMES = ("loss", "supervised", "distillation", "step_penalty", "grad_norm")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,15 +54,26 @@ class RunState:
         total, count = self.sums.get(name, (0.0, 0))
         return total / count if count else None
 
+    def total(self, name: str) -> float:
+        """The running epoch's sum, 0 when there was no value."""
+        return self.sums.get(name, (0.0,))[0]
+
+    def share(self, name: str, whole: str) -> float | None:
+        """One of the running epoch's sums divided by another, None when that is 0."""
+        return self.total(name) / self.total(whole) if self.total(whole) else None
+
     def line(self, epoch: int, figure: float | None, *, learning_rate: float) -> Metrics:
         """The metrics of the running epoch, which ends here."""
-        examples, seconds, distilled = (self.sums.get(name, (0.0,))[0] for name in ("examples", "seconds", "distilled"))
+        examples, seconds = self.total("examples"), self.total("seconds")
         return {
             "epoch": epoch + 1,
             "step": self.step,
-            **{name: self.mean(name) for name in LOSS_NAMES},
+            **{name: self.mean(name) for name in ("loss", *TERMS)},
+            **{f"share_{name}": self.share(f"part_{name}", "loss") for name in TERMS},
+            "grad_norm": self.mean("grad_norm"),
             "learning_rate": learning_rate,
-            "distilled_share": distilled / examples if examples else 0.0,
+            "distilled_share": self.share("distilled", "examples") or 0.0,
+            "teacher_right_share": self.mean("teacher_right_share"),
             "selection": figure,
             "best": self.best_figure,
             "skipped_steps": self.skipped_steps,
@@ -77,7 +87,7 @@ class StateKeeper:
     """Takes and restores snapshots of everything that changes during a training.
 
     Args:
-        trainer: its model, optimizer and counters.
+        trainer: its model, companions, optimizer and counters.
         average: the moving average of the model's weights.
 
     Attributes:
@@ -99,8 +109,10 @@ class StateKeeper:
             for name, value in _tensors(values)
         }
         model = {name: tensor.detach().clone() for name, tensor in self._trainer.model.state_dict().items()}
+        companions = {name: tensor.detach().clone() for name, tensor in self._trainer.companions.state_dict().items()}
         tensors = {
             "model": model,
+            "companions": companions,
             "ema": self._average.state(),
             "best": {name: tensor.clone() for name, tensor in self.best_weights.items()},
             "optimizer": optimizer,
@@ -118,6 +130,7 @@ class StateKeeper:
         tensors = snapshot.tensors
         try:
             self._trainer.model.load_state_dict(tensors["model"])
+            self._trainer.companions.load_state_dict(tensors["companions"])
             self._average.restore(tensors["ema"])
         except (RuntimeError, KeyError) as error:
             raise ModelError(

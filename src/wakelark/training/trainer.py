@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from wakelark.errors import ConfigError, DataError
-from wakelark.losses.pooling import all_steps_negative
+from wakelark.errors import DataError
+from wakelark.losses.pooling import all_steps_negative, max_pool
 from wakelark.losses.supervised import is_positive, supervised_loss
+from wakelark.losses.weights import balance_weights, focal_weights, hardness_weights
+from wakelark.training.batch import Batch, ForwardPass
 from wakelark.training.counters import Counters
+from wakelark.training.loss_terms import LossTerms
+
+if TYPE_CHECKING:
+    from wakelark.config import LossConfig
 
 
 class Trainer:
     """Supervised training: cross entropy in which flagged negatives weigh more.
 
-    A subclass may override `compute_loss`, with exactly this signature (checked when the class is made), and
-    `supervised_share`. An override must pass all five arguments on to `super().compute_loss`.
+    A subclass may override `compute_loss`, with exactly this signature (checked when the class is made), passing all
+    five arguments on to `super().compute_loss`; and `forward` and `auxiliary_loss`, for terms that need more than
+    pooled outputs.
 
     Args:
         model: the student; maps a batch's features to one logit per step, `[B, L]`.
-        optimizer: over the model's parameters.
-        hard_negative_weight: of a flagged negative; all others weigh 1.0.
-        all_steps_weight: of the term that asks every step of a negative to be silent.
+        optimizer: over the parameters of the model and of the companions.
+        loss: the weights of the supervised loss.
 
-    Raises:
-        ConfigError: a weight is negative.
+    Attributes:
+        terms: of the last loss, for the metrics.
+        companions: modules that are trained and saved with the model and never leave the trainer.
+        progress: of the training, from 0 at the first step to 1 at the last; the loop sets it.
     """
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        hard_negative_weight: float,
-        all_steps_weight: float,
-    ) -> None:
+    def __init__(self, *, model: nn.Module, optimizer: torch.optim.Optimizer, loss: LossConfig) -> None:
         _check_signature(type(self))  # again: the method may have been replaced after the class was made
-        for name, value in (("hard_negative_weight", hard_negative_weight), ("all_steps_weight", all_steps_weight)):
-            if not 0 <= value < float("inf"):
-                raise ConfigError(f"loss.{name} must be a number of at least 0, not {value}")
         self.model = model
         self.optimizer = optimizer
-        self.hard_negative_weight = hard_negative_weight
-        self.all_steps_weight = all_steps_weight
+        self.loss = loss
         self.counters = Counters()
-        self.parts: dict[str, Tensor] = {}  # of the last loss, detached, for the metrics
+        self.terms = LossTerms()
+        self.companions = nn.ModuleDict()
+        self.progress = 0.0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -62,8 +62,9 @@ class Trainer:
     ) -> Tensor:
         """The loss of one batch: `sum(w_i * l_i) / B`.
 
-        `w_i` is `hard_negative_weight` for a flagged negative and 1 otherwise; a flag on a positive is ignored and
-        counted. None and all zeros give the same bits.
+        `w_i` is `loss.hard_negative_weight` for a flagged negative and 1 otherwise; a flag on a positive is ignored and
+        counted. None and all zeros give the same bits. `loss.label_smoothing`, `loss.focal_gamma` and
+        `loss.negative_weight_end` change `l_i` and `w_i`; they are off by default.
 
         Args:
             outputs: logits, pooled over time: `[B]` or `[B, 1]` (one logit), or `[B, C]`.
@@ -79,7 +80,9 @@ class Trainer:
             ModelError: the outputs have none of these shapes.
             DataError: targets or flags do not fit the outputs.
         """
-        losses = supervised_loss(outputs, targets)
+        losses = supervised_loss(outputs, targets, self.loss.label_smoothing)
+        if self.loss.focal_gamma > 0:
+            losses = losses * focal_weights(outputs, targets, self.loss.focal_gamma)
         self.counters.batches += 1
         self.counters.examples += len(losses)
         if is_hard_negative is not None:
@@ -87,42 +90,38 @@ class Trainer:
             positive = is_positive(targets)
             self.counters.weighted_examples += int((flags & ~positive).sum())
             self.counters.flagged_positives += int((flags & positive).sum())
-        loss = self._weighted_mean(losses, targets, is_hard_negative)
-        self.parts = {"supervised": loss.detach()}
-        return loss
+        self.terms.clear()
+        return self.terms.add("supervised", self._weighted_mean(losses, targets, is_hard_negative), 1.0)
 
-    def supervised_share(self, inputs: Tensor | None) -> float:
-        """The factor of the supervised loss in this batch's total: 1 here, `1 - alpha` where a teacher takes part."""
-        return 1.0
+    def forward(self, batch: Batch) -> ForwardPass:
+        """What the model makes of a batch."""
+        step_logits = self.model(batch.features)
+        return ForwardPass(outputs=max_pool(step_logits, batch.valid_steps), step_logits=step_logits)
 
-    def step_penalty(
-        self,
-        step_logits: Tensor,
-        targets: Tensor,
-        inputs: Tensor | None,
-        is_hard_negative: Tensor | None,
-        valid_steps: Tensor | None,
-    ) -> Tensor:
-        """The supervised loss's second part, which pooled outputs cannot hold: every step of a negative is to be
-        silent.
+    def auxiliary_loss(self, forward: ForwardPass, batch: Batch) -> Tensor:
+        """What the loop adds to `compute_loss` of the same batch: the terms that pooled outputs cannot hold.
 
-        It is weighted like the first part (hard negatives, `supervised_share`) and added to `compute_loss` by the
-        training loop, so that `compute_loss` stays the plain formula.
+        So `compute_loss` stays the plain formula. Here it is the supervised loss's second part, every step of a
+        negative is to be silent, weighted like the first part: hard negatives, and the factor the first part got.
 
-        Shape: step_logits and valid_steps `[B, L]`, targets and is_hard_negative `[B]` `->` a scalar
+        Returns:
+            A scalar, 0 where no such term is on.
         """
-        if self.all_steps_weight == 0:
-            return step_logits.new_zeros(())
-        losses = all_steps_negative(step_logits, targets, valid_steps)
-        factor = self.all_steps_weight * self.supervised_share(inputs)
-        return factor * self._weighted_mean(losses, targets, is_hard_negative)
+        if self.loss.all_steps_weight == 0:
+            return forward.step_logits.new_zeros(())
+        losses = all_steps_negative(forward.step_logits, batch.targets, batch.valid_steps)
+        weight = self.loss.all_steps_weight * self.terms.weights["supervised"]
+        return self.terms.add("steps", self._weighted_mean(losses, batch.targets, batch.is_hard_negative), weight)
 
     def _weighted_mean(self, losses: Tensor, targets: Tensor, is_hard_negative: Tensor | None) -> Tensor:
-        if is_hard_negative is not None:
-            weighted = _flags(is_hard_negative, targets) & ~is_positive(targets)
-            # A factor of exactly 1.0 keeps the bits of an example, so all zeros equal None.
-            losses = losses * torch.where(weighted, self.hard_negative_weight, 1.0).to(losses.dtype)
-        return losses.sum() / len(losses)
+        # A factor of exactly 1.0 keeps the bits of an example, so all zeros equal None.
+        weights = self._hardness(targets, is_hard_negative)
+        weights = weights * balance_weights(targets, progress=self.progress, end=self.loss.negative_weight_end)
+        return (losses * weights.to(losses.dtype)).sum() / len(losses)
+
+    def _hardness(self, targets: Tensor, is_hard_negative: Tensor | None) -> Tensor:
+        flags = None if is_hard_negative is None else _flags(is_hard_negative, targets)
+        return hardness_weights(targets, flags, self.loss.hard_negative_weight)
 
 
 def _flags(is_hard_negative: Tensor, targets: Tensor) -> Tensor:

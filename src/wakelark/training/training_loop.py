@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from wakelark.errors import DataError, Interrupted, ModelError
-from wakelark.losses.pooling import max_pool
 from wakelark.training.batch import Batch
 from wakelark.training.checkpoint import CheckpointFolder, Snapshot
 from wakelark.training.counters import DISTILLATION_OFF
@@ -52,23 +51,11 @@ class TrainingResult:
     why_not_distilled: str
 
 
-def run_training(
-    trainer: Trainer,
-    *,
-    settings: LoopSettings,
-    batches: Callable[[int], Iterator[Batch]],
-    select: Callable[[nn.Module], float],
-    checkpoints: CheckpointFolder | None,
-    identity: Mapping[str, object],
-    metrics: MetricsLog | None,
-    on_step: Callable[[int, int], None],
-    on_epoch: Callable[[Metrics], None],
-    resume_command: str,
-) -> TrainingResult:
-    """Train the trainer's model, going on from the newest checkpoint if there is one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What a training is, beside its trainer.
 
-    Args:
-        trainer: with model (features to step logits `[B, L]`) and optimizer.
+    Attributes:
         settings: see `LoopSettings`.
         batches: epoch -> at least `steps_per_epoch` batches; must depend on nothing but the epoch (and its seed).
         select: the model with averaged weights, in evaluation mode -> a figure, the lower the better: the development
@@ -79,6 +66,21 @@ def run_training(
         on_step: is told (steps done, steps in all).
         on_epoch: is told the line of metrics.
         resume_command: named when the run is interrupted.
+    """
+
+    settings: LoopSettings
+    batches: Callable[[int], Iterator[Batch]]
+    select: Callable[[nn.Module], float]
+    checkpoints: CheckpointFolder | None
+    identity: Mapping[str, object]
+    metrics: MetricsLog | None
+    on_step: Callable[[int, int], None]
+    on_epoch: Callable[[Metrics], None]
+    resume_command: str
+
+
+def run_training(trainer: Trainer, plan: TrainingPlan) -> TrainingResult:
+    """Train the trainer's model, going on from the newest checkpoint if there is one.
 
     Raises:
         Interrupted: by Ctrl-C or SIGTERM, after a checkpoint.
@@ -86,40 +88,23 @@ def run_training(
         DataError: `batches` gave too few.
         SetupError: a checkpoint or the metrics could not be written.
     """
-    loop = _Loop(trainer, settings, batches, select, checkpoints, identity, metrics, on_step, on_epoch)
-    return loop.run(resume_command)
+    return _Loop(trainer, plan).run()
 
 
 class _Loop:
-    def __init__(
-        self,
-        trainer: Trainer,
-        settings: LoopSettings,
-        batches: Callable[[int], Iterator[Batch]],
-        select: Callable[[nn.Module], float],
-        checkpoints: CheckpointFolder | None,
-        identity: Mapping[str, object],
-        metrics: MetricsLog | None,
-        on_step: Callable[[int, int], None],
-        on_epoch: Callable[[Metrics], None],
-    ) -> None:
+    def __init__(self, trainer: Trainer, plan: TrainingPlan) -> None:
         self._trainer = trainer
         self._model = trainer.model
-        self._settings = settings
-        self._batches = batches
-        self._select = select
-        self._checkpoints = checkpoints
-        self._identity = identity
-        self._metrics = metrics
-        self._on_step = on_step
-        self._on_epoch = on_epoch
-        self._average = WeightAverage(trainer.model, decay=settings.ema_decay)
+        self._plan = plan
+        self._settings = plan.settings
+        self._average = WeightAverage(trainer.model, decay=plan.settings.ema_decay)
         self._keeper = StateKeeper(trainer, self._average)
-        self._parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
+        trained = (*trainer.model.parameters(), *trainer.companions.parameters())
+        self._parameters = [parameter for parameter in trained if parameter.requires_grad]
         self._buffers = list(trainer.model.buffers())
         self._last: Snapshot = self._keeper.take()
 
-    def run(self, resume_command: str) -> TrainingResult:
+    def run(self) -> TrainingResult:
         self._resume()
         with InterruptGuard() as guard:
             while self._keeper.state.step < self._settings.steps:
@@ -128,25 +113,29 @@ class _Loop:
                     self._save()
                     raise Interrupted(
                         f"stopped after step {self._keeper.state.step} of {self._settings.steps}; "
-                        + (f"go on with: {resume_command}" if self._checkpoints else "nothing was saved"),
+                        + (
+                            f"go on with: {self._plan.resume_command}"
+                            if self._plan.checkpoints
+                            else "nothing was saved"
+                        ),
                         guard.signal_number,
                     )
         return self._finish()
 
     def _resume(self) -> None:
-        snapshot = self._checkpoints.newest(self._identity) if self._checkpoints else None
+        snapshot = self._plan.checkpoints.newest(self._plan.identity) if self._plan.checkpoints else None
         if snapshot is not None:
             self._keeper.restore(snapshot)
             self._last = snapshot
-        if self._metrics is not None:
-            self._metrics.replace(self._keeper.state.history)
+        if self._plan.metrics is not None:
+            self._plan.metrics.replace(self._keeper.state.history)
 
     def _run_epoch(self, guard: InterruptGuard) -> None:
         """The (rest of the) running epoch; ends early at an interrupt or a roll-back."""
         per_epoch, steps = self._settings.steps_per_epoch, self._settings.steps
         epoch, done = divmod(self._keeper.state.step, per_epoch)
         todo = min(per_epoch, steps - epoch * per_epoch) - done
-        source = self._batches(epoch)
+        source = self._plan.batches(epoch)
         self._model.train()
         try:
             given = 0
@@ -157,7 +146,7 @@ class _Loop:
                     return
                 given += 1
                 self._keeper.state.add("seconds", time.perf_counter() - started)
-                self._on_step(self._keeper.state.step, steps)
+                self._plan.on_step(self._keeper.state.step, steps)
                 if guard.signal_number is not None and given < todo:
                     return
         finally:
@@ -175,7 +164,8 @@ class _Loop:
             state.step, steps=settings.steps, warmup_share=settings.warmup_share, peak=settings.learning_rate
         )
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_factor", 1.0)
+        self._trainer.progress = state.step / max(1, settings.steps - 1)
         buffers = [buffer.clone() for buffer in self._buffers]
         distilled = self._trainer.counters.distilled_examples
         loss, parts = self._loss(batch)
@@ -198,20 +188,20 @@ class _Loop:
         return False
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The whole loss and its parts. The only place that calls a trainer's `compute_loss`."""
-        trainer, mask = self._trainer, batch.is_hard_negative
-        features, raw_audio = batch.features, batch.raw_audio
-        step_logits = self._model(features)
-        outputs = max_pool(step_logits, batch.valid_steps)
+        """The whole loss and its terms, and each term's part in it. The only place that calls `compute_loss`."""
+        trainer = self._trainer
+        forward = trainer.forward(batch)
         loss = trainer.compute_loss(
-            outputs=outputs,
+            outputs=forward.outputs,
             targets=batch.targets,
-            inputs=raw_audio,
-            processed_inputs=features,
-            is_hard_negative=mask,
+            inputs=batch.raw_audio,
+            processed_inputs=batch.features,
+            is_hard_negative=batch.is_hard_negative,
         )
-        penalty = trainer.step_penalty(step_logits, batch.targets, raw_audio, mask, batch.valid_steps)
-        return loss + penalty, {**trainer.parts, "step_penalty": penalty.detach()}
+        loss = loss + trainer.auxiliary_loss(forward, batch)
+        terms = trainer.terms
+        parts = {f"part_{name}": weight * terms.values[name] for name, weight in terms.weights.items()}
+        return loss, {**terms.values, **parts}
 
     def _skip(self, batch: Batch, buffers: list[Tensor]) -> bool:
         """Leave out a step whose loss or gradient is not finite; roll back after some in a row."""
@@ -235,8 +225,8 @@ class _Loop:
         state = self._keeper.state
         state.rollbacks, state.skipped_steps, state.lr_factor = rollbacks, skipped, factor
         logger.warning("rolled back to step %d, learning rate x %g", state.step, factor)
-        if self._metrics is not None:
-            self._metrics.replace(state.history)
+        if self._plan.metrics is not None:
+            self._plan.metrics.replace(state.history)
         return True
 
     def _end_epoch(self, epoch: int) -> None:
@@ -246,15 +236,15 @@ class _Loop:
         line = state.line(epoch, figure, learning_rate=self._trainer.optimizer.param_groups[0]["lr"])
         state.history.append(line)
         state.sums = {}
-        if self._metrics is not None:
-            self._metrics.append(line)
+        if self._plan.metrics is not None:
+            self._plan.metrics.append(line)
         self._save()
-        self._on_epoch(line)
+        self._plan.on_epoch(line)
 
     def _figure(self) -> float:
         """The selection figure of the averaged weights, which are kept when no earlier ones were better."""
         with self._average.applied_to(self._model) as model, torch.no_grad():
-            figure = float(self._select(model))
+            figure = float(self._plan.select(model))
         state = self._keeper.state
         # Of equals the later one: it has seen more and is averaged over a calmer stretch.
         if math.isfinite(figure) and (state.best_figure is None or figure <= state.best_figure):
@@ -264,8 +254,8 @@ class _Loop:
 
     def _save(self) -> None:
         self._last = self._keeper.take()
-        if self._checkpoints is not None:
-            self._checkpoints.save(self._last, self._identity)
+        if self._plan.checkpoints is not None:
+            self._plan.checkpoints.save(self._last, self._plan.identity)
 
     def _finish(self) -> TrainingResult:
         state, counters = self._keeper.state, self._trainer.counters
