@@ -89,8 +89,8 @@ def test_trunk_feeds_the_head() -> None:
 
 
 def test_the_registry_is_a_literal_dict_and_refuses_the_unknown() -> None:
-    assert set(STUDENTS) == {"ds_tcn"}
-    with pytest.raises(ConfigError, match="'resnet' is unknown; choose one of: ds_tcn"):
+    assert set(STUDENTS) == {"ds_tcn", "bc_resnet"}
+    with pytest.raises(ConfigError, match="'resnet' is unknown; choose one of: ds_tcn, bc_resnet"):
         build_student(StudentConfig.model_construct(architecture="resnet"))
 
 

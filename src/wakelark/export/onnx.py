@@ -14,6 +14,7 @@ from wakelark.audio import HOP_SAMPLES, Float32Array
 from wakelark.corpus.cache import write_atomically
 from wakelark.errors import ModelError
 from wakelark.export.accurate_graph import build_accurate_graph
+from wakelark.export.bc_resnet_graph import build_bc_resnet_graph
 from wakelark.export.front_ends import LAG_FRAMES
 from wakelark.export.graph import StreamGraph
 from wakelark.export.parity import check_parity
@@ -23,8 +24,9 @@ from wakelark.features.embedding_mel import MEL_OFFSET_SAMPLES
 from wakelark.features.embedding_weights import LICENCE, NOTE, PACKAGE, PACKAGE_VERSION, ConvLayer, read_layers
 from wakelark.features.logmel_torch import LogMel
 from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard
+from wakelark.models.bc_resnet import BcResNet
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
-from wakelark.models.student import STEP_FRAMES, Student
 
 _PROBE_SEED = 20_261_122
 
@@ -57,14 +59,14 @@ class Exported:
     difference: float
 
 
-def student_facts(student: Student) -> NetworkFacts:
+def student_facts(student: AnyStudent) -> NetworkFacts:
     """What the student's structure decides about its card."""
-    graph, _ = build_student_graph(student)
+    graph, _ = _student_graph(student)
     return NetworkFacts(
         kind="tiny",
         step_samples=student.step_samples,
         state_size=graph.state_size,
-        warm_up_samples=_warm_up_samples(student.receptive_field_frames, STEP_FRAMES),
+        warm_up_samples=_warm_up_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES),
         front_end="logmel",
         parameters=sum(parameter.numel() for parameter in student.parameters()),
         pretrained=(),
@@ -92,7 +94,7 @@ def accurate_facts(ensemble: HeadEnsemble) -> NetworkFacts:
     )
 
 
-def export_student(student: Student, card: ModelCard, path: Path) -> Exported:
+def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported:
     """Write the student as `model_tiny.onnx` and its card beside it.
 
     Args:
@@ -112,8 +114,8 @@ def export_student(student: Student, card: ModelCard, path: Path) -> Exported:
         with torch.inference_mode():
             return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
 
-    lead = _lead_samples(student.receptive_field_frames, STEP_FRAMES)
-    return _write(build_student_graph(student), offline, card, path, lead_samples=lead)
+    lead = _lead_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES)
+    return _write(_student_graph(student), offline, card, path, lead_samples=lead)
 
 
 def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Exported:
@@ -141,6 +143,10 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
 
     lead = _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES)
     return _write(build_accurate_graph(ensemble), offline, card, path, lead_samples=lead)
+
+
+def _student_graph(student: AnyStudent) -> tuple[StreamGraph, str]:
+    return build_bc_resnet_graph(student) if isinstance(student, BcResNet) else build_student_graph(student)
 
 
 def _context_frames(ensemble: HeadEnsemble) -> int:

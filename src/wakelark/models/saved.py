@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from wakelark.corpus.cache import write_atomically
 from wakelark.errors import ModelError
+from wakelark.models.bc_resnet import BcResNet
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 from wakelark.models.student import Student
 
@@ -27,28 +29,16 @@ _KEY = "wakelark_network"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def save_student(student: Student, path: Path) -> None:
+def save_student(student: AnyStudent, path: Path) -> None:
     """Write a student.
 
     Raises:
         SetupError: the disk is full or may not be written.
     """
-    head = student.head
-    shape = {
-        "architecture": "ds_tcn",
-        "channels": student.trunk.channels,
-        "kernels": list(student.trunk.kernels),
-        "statistics_fixed": student.trunk.statistics_fixed,
-        "rank": head.rank,
-        "templates": head.templates.out_channels,
-        "taps": head.templates.kernel_size[0],
-        "dilation": head.templates.dilation[0],
-        "dropout": head.dropout.p,
-    }
-    _write(path, "student", shape, student)
+    _write(path, "student", _shape_of(student), student)
 
 
-def load_student(path: Path) -> Student:
+def load_student(path: Path) -> AnyStudent:
     """The student in a file, in evaluation mode on the CPU.
 
     Raises:
@@ -80,7 +70,24 @@ def load_heads(path: Path) -> HeadEnsemble:
     return _read(path, "heads", _heads_of)
 
 
-def _student_of(shape: Mapping[str, Any]) -> Student:
+def _shape_of(student: AnyStudent) -> dict[str, object]:
+    if isinstance(student, BcResNet):
+        return {"architecture": "bc_resnet", "width": student.width, "dropout": student.dropout}
+    head = student.head
+    return {
+        "architecture": "ds_tcn",
+        "channels": student.trunk.channels,
+        "kernels": list(student.trunk.kernels),
+        "statistics_fixed": student.trunk.statistics_fixed,
+        "rank": head.rank,
+        "templates": head.templates.out_channels,
+        "taps": head.templates.kernel_size[0],
+        "dilation": head.templates.dilation[0],
+        "dropout": head.dropout.p,
+    }
+
+
+def _student_of(shape: Mapping[str, Any]) -> AnyStudent:
     if shape["architecture"] not in STUDENTS:
         raise ValueError(f"its architecture is {shape['architecture']!r}, known are: {', '.join(STUDENTS)}")
     return STUDENTS[shape["architecture"]](shape)
@@ -95,7 +102,11 @@ def _ds_tcn(shape: Mapping[str, Any]) -> Student:
     return student
 
 
-STUDENTS: dict[str, Callable[[Mapping[str, Any]], Student]] = {"ds_tcn": _ds_tcn}
+def _bc_resnet(shape: Mapping[str, Any]) -> BcResNet:
+    return BcResNet(width=shape["width"], dropout=shape["dropout"])
+
+
+STUDENTS: dict[str, Callable[[Mapping[str, Any]], AnyStudent]] = {"ds_tcn": _ds_tcn, "bc_resnet": _bc_resnet}
 """By the architecture named in a file: what makes a student of that shape."""
 
 

@@ -14,8 +14,8 @@ from typing_extensions import override
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE
 from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
 from wakelark.features.spectrum import WINDOW_SAMPLES
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
-from wakelark.models.student import Student
 
 _BLOCK = 20_000  # feature frames scored at a time: bounds the memory of long streams
 
@@ -67,7 +67,7 @@ class AccurateNetwork(Network):
 class TinyNetwork(Network):
     """The student on log-mel frames."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: AnyStudent) -> None:
         self.student = student.eval()
         self.receptive = student.receptive_field_frames
         self.stride = student.step_samples // HOP_SAMPLES
