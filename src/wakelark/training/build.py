@@ -46,7 +46,7 @@ def build_trainer(
     """
     optimizer = build_optimizer(
         model, learning_rate=config.training.learning_rate, weight_decay=config.training.weight_decay,
-        companion=regression,
+        trunk_rate=config.student.trunk_rate if _comes_trained(model) else 1.0, companion=regression,
     )  # fmt: skip
     if not config.distillation.enabled:
         return Trainer(model=model, optimizer=optimizer, loss=config.loss)
@@ -58,6 +58,10 @@ def build_trainer(
         model=model, optimizer=optimizer, loss=config.loss, distillation=config.distillation, teacher=teacher,
         regression=regression,
     )  # fmt: skip
+
+
+def _comes_trained(model: nn.Module) -> bool:
+    return isinstance(model, Student) and model.trunk.statistics_fixed
 
 
 def build_optimizer(
