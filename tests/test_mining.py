@@ -20,6 +20,7 @@ from wakelark.pipeline.mining import (
     Harvest,
     MinedEvent,
     TrainStream,
+    Witness,
     harvest,
     loudest_events,
     mined_clips,
@@ -118,11 +119,14 @@ def sounding(recording: TrainStream, sounds: dict[int, int]) -> TrainStream:
 
 
 def gather(
-    streams: list[TrainStream], *, witnesses: int = 0, known: list[Clip] | None = None, **rule: float
-) -> Harvest:
+    streams: list[TrainStream], *, witnesses: int = 0, sure: float = 0.9, known: list[Clip] | None = None,
+    events_per_round: int = 100, share_per_source: float = 1.0, events_per_group: int = 3,
+) -> Harvest:  # fmt: skip
     """A harvest; witness n says what is written in band n + 1."""
-    mining = MiningConfig(**{"events_per_round": 100, "share_per_source": 1.0, **rule})  # pyright: ignore
-    jury = [WrittenNetwork(band=number + 1) for number in range(witnesses)]
+    mining = MiningConfig(
+        events_per_round=events_per_round, share_per_source=share_per_source, events_per_group=events_per_group
+    )
+    jury = [Witness(WrittenNetwork(band=number + 1), sure) for number in range(witnesses)]
     return harvest([WrittenNetwork()], streams, witnesses=jury, mining=mining, evaluation=RULE, known=known or ())
 
 
@@ -171,19 +175,28 @@ def heard_by(witnesses: list[dict[int, float]], own: dict[int, float]) -> TrainS
 
 
 def test_what_all_are_sure_of_is_quarantined() -> None:
-    """0.95 by the finder; the witnesses say 0.95 and 0.95, 0.95 and 0.5, nothing and 0.95."""
+    """The witnesses say 0.95 and 0.95, 0.95 and 0.5, nothing and 0.95."""
     sure = {10: 3.0, 50: 3.0, 90: 3.0}
     recording = heard_by([{10: 3.0, 50: 3.0}, {10: 3.0, 50: 0.0, 90: 3.0}], sure)
-    got = gather([recording], witnesses=2, quarantine_score=0.9)
+    got = gather([recording], witnesses=2, sure=0.9)
     assert [catch.event.time_s for catch in got.quarantined] == [5.5]
     assert sorted(catch.event.time_s for catch in got.kept) == [25.5, 45.5]
     assert got.quarantined[0].witnesses == pytest.approx((0.953, 0.953), abs=1e-3)
     assert len(got.clips) == len(got.kept)
 
 
-def test_the_finder_must_be_sure_as_well_and_nobody_asked_means_nothing_set_aside() -> None:
-    assert gather([heard_by([{10: 9.0}], {10: 1.0})], witnesses=1).quarantined == []
-    assert gather([heard_by([{10: 9.0}], {10: 9.0})], witnesses=0).quarantined == []
+def test_what_is_hardly_heard_is_set_aside_as_well_and_nobody_asked_means_nothing_is() -> None:
+    recording = heard_by([{10: 9.0}], {10: -1.0})
+    assert len(gather([recording], witnesses=1).quarantined) == 1
+    assert gather([recording], witnesses=0).quarantined == []
+
+
+def test_every_witness_has_its_own_measure() -> None:
+    recording = heard_by([{10: 3.0}, {10: -2.0}], {10: 1.0})
+    for sure, aside in ((0.1, 1), (0.2, 0)):  # the second says 0.12
+        jury = [Witness(WrittenNetwork(band=1), 0.9), Witness(WrittenNetwork(band=2), sure)]
+        got = harvest([WrittenNetwork()], [recording], witnesses=jury, mining=MiningConfig(), evaluation=RULE)
+        assert len(got.quarantined) == aside
 
 
 @given(low=st.floats(0.01, 1), high=st.floats(0.01, 1), seed=st.integers(0, 99))
@@ -196,7 +209,7 @@ def test_a_higher_quarantine_score_sets_fewer_aside(low: float, high: float, see
         [dict(zip(steps, row, strict=True)) for row in logits[1:].tolist()],
         dict(zip(steps, logits[0].tolist(), strict=True)),
     )
-    strict, lax = (gather([recording], witnesses=2, quarantine_score=score) for score in (low, high))
+    strict, lax = (gather([recording], witnesses=2, sure=score) for score in (low, high))
     aside = [{catch.event.time_s for catch in got.quarantined} for got in (strict, lax)]
     assert aside[1] <= aside[0]
     for got in (strict, lax):
@@ -208,8 +221,8 @@ def test_two_finders_hear_one_event_once() -> None:
     """The second is louder one step (0.5 s) later, and alone at 45.5 s."""
     recording = heard_by([{11: 4.0, 90: 2.0}], {10: 3.0, 50: 3.0})
     networks = [WrittenNetwork(), WrittenNetwork(band=1)]
-    mining = MiningConfig(events_per_round=9, share_per_source=1.0, quarantine_score=1.0)
-    got = harvest(networks, [recording], witnesses=networks, mining=mining, evaluation=RULE)
+    mining = MiningConfig(events_per_round=9, share_per_source=1.0)
+    got = harvest(networks, [recording], witnesses=[], mining=mining, evaluation=RULE)
     assert [catch.event.time_s for catch in got.kept] == [6.0, 25.5, 45.5]
 
 
@@ -219,6 +232,17 @@ def test_what_an_earlier_harvest_has_is_not_taken_again() -> None:
     again = gather([recording], known=first.clips)
     assert (again.known, [catch.event.time_s for catch in again.kept]) == (1, [25.5])
     assert gather([recording], known=[*first.clips, *again.clips]).kept == []
+
+
+@pytest.mark.parametrize(("size", "share", "group", "kept"), [(3, 1.0, 9, 3), (100, 0.03, 9, 3), (100, 1.0, 2, 3)])
+def test_the_same_harvest_twice_brings_nothing_new(size: int, share: float, group: int, kept: int) -> None:
+    recording = sounding(stream("a", JINGLES), SOUNDS)
+    first = gather([recording], events_per_round=size, share_per_source=share, events_per_group=group)
+    again = gather(
+        [recording], known=first.clips, events_per_round=size, share_per_source=share, events_per_group=group
+    )
+    assert len(first.kept) == kept
+    assert (again.kept, again.known) == ([], len(first.kept))
 
 
 def test_the_mean_score_of_a_harvest() -> None:

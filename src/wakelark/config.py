@@ -207,7 +207,7 @@ class MiningConfig(Section):
     events_per_group: int = Field(default=3, ge=1)
     """At most this many events are taken of each group of look-alikes."""
     quarantine_score: float = Field(default=0.9, gt=0, le=1)
-    """An event that every witness gives at least this score may be the phrase itself and is never trained on."""
+    """What the accurate model gives at least this score may be the phrase itself; see docs/mining.md, "Quarantine"."""
 
 
 class EvaluationConfig(Section):

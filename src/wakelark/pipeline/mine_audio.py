@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, Int16Array, printable, to_int16, write_wav
+from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.corpus.cache import cache_folder
 from wakelark.corpus.clip import Clip
@@ -18,13 +19,14 @@ from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import read_manifest
 from wakelark.corpus.streams import read_stream
 from wakelark.errors import ModelError
+from wakelark.model_card import ModelCard
 from wakelark.models.saved import load_heads, load_student
 from wakelark.pipeline.corpus import stream_line
 from wakelark.pipeline.development import trial_audio
 from wakelark.pipeline.harvest_folder import KEEP, QUARANTINE, FoundSound, harvest_folders, new_folder, read_list
 from wakelark.pipeline.harvest_folder import write_list as write_harvest_list
-from wakelark.pipeline.mining import Catch, Harvest, MinedEvent, TrainStream, harvest, mined_clips
-from wakelark.pipeline.networks import AccurateNetwork, Network, TinyNetwork
+from wakelark.pipeline.mining import Catch, Harvest, MinedEvent, TrainStream, Witness, harvest, mined_clips
+from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import compute_clip_features
@@ -89,7 +91,7 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
     folder.check_run()
     with folder.hold(resume=True):
         config = load_config(folder.config, overrides=[], preset=None)
-        networks = _networks(folder)
+        accurate, tiny = _witnesses(folder, config)
         taken = ingest(
             audio, label=0, dev_share=0.0, test_share=0.0, split_seed=0, voice_from="file", workers=workers,
             progress=progress,
@@ -100,8 +102,8 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
         refused += [(names[key], why) for key, digest in _digests(taken).items() if (why := held_out.get(digest))]
         heard = _hear(taken, names, held_out, workers=workers, progress=progress)
         found = harvest(
-            networks, heard.streams, witnesses=networks, mining=config.mining, evaluation=config.evaluation,
-            known=_known(folder, heard),
+            [accurate.network, tiny.network], heard.streams, witnesses=[accurate, tiny], mining=config.mining,
+            evaluation=config.evaluation, known=_known(folder, heard),
         )  # fmt: skip
         target = new_folder(folder.harvests, audio.resolve().name)
         sounds = _write(found, heard, target, source=audio.resolve().name)
@@ -112,14 +114,22 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
     )  # fmt: skip
 
 
-def _networks(folder: RunFolder) -> tuple[Network, Network]:
-    """The accurate and the tiny network of a run."""
+def _witnesses(folder: RunFolder, config: Config) -> tuple[Witness, Witness]:
+    """The accurate and the tiny network of a run, and when they may be hearing the phrase itself.
+
+    The heads are calibrated; the student's scores are not, and being above its own threshold is what it has to say.
+    """
     if not (folder.saved_heads.is_file() and folder.saved_student.is_file()):
         raise ModelError(
             f"{folder.root} has no trained models to mine with (checkpoints/heads.safetensors and student.safetensors "
             f"are missing): finish the run with {folder.resume_command}; a run of an older version must be made anew"
         )
-    return AccurateNetwork(load_heads(folder.saved_heads)), TinyNetwork(load_student(folder.saved_student))
+    card = folder.tiny.with_name(folder.tiny.name + ".json")
+    if not card.is_file():
+        raise ModelError(f"{card} is missing: it holds the threshold of the tiny model; restore it")
+    threshold = ModelCard.from_json(card.read_text(encoding="utf-8")).threshold
+    heads, student = load_heads(folder.saved_heads), load_student(folder.saved_student)
+    return Witness(AccurateNetwork(heads), config.mining.quarantine_score), Witness(TinyNetwork(student), threshold)
 
 
 def _held_out(folder: RunFolder) -> Mapping[str, str]:

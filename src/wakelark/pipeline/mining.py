@@ -39,6 +39,14 @@ class TrainStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """A network that is asked whether an event may be the phrase: yes, where its smoothed score reaches `sure`."""
+
+    network: Network
+    sure: float
+
+
+@dataclass(frozen=True, slots=True)
 class MinedEvent:
     """One event: where it is and how loud."""
 
@@ -96,7 +104,7 @@ def harvest(
     finders: Sequence[Network],
     streams: Sequence[TrainStream],
     *,
-    witnesses: Sequence[Network],
+    witnesses: Sequence[Witness],
     mining: MiningConfig,
     evaluation: EvaluationConfig,
     known: Iterable[Clip] = (),
@@ -106,11 +114,12 @@ def harvest(
     Args:
         finders: what fools any of them is an event.
         streams: recordings without the phrase, as far as anyone knows.
-        witnesses: who is asked whether an event may be the phrase: it is quarantined when its own score and that of
-            every witness reach `mining.quarantine_score`. Without witnesses nothing is quarantined.
+        witnesses: an event is quarantined when every one of them is sure of it. For calibrated heads that is
+            `mining.quarantine_score`, for a student its own threshold. Without witnesses nothing is quarantined.
         mining: sizes, caps and thresholds.
         evaluation: smoothing and refractory time.
-        known: clips of earlier harvests; what begins within `evaluation.refractory_s` of one is not taken again.
+        known: clips of earlier harvests; what begins within `evaluation.refractory_s` of one is not taken again, but
+            counts in its group, its source and the size, so that the same harvest twice brings nothing new.
     """
     events = _loud_events(finders, streams, mining=mining, evaluation=evaluation)
     jury = _Jury(witnesses, streams, evaluation)
@@ -123,24 +132,25 @@ def harvest(
     for event in events:
         source = streams[event.stream].clip.source
         (clip,) = mined_clips([event], streams)
-        if len(result.kept) == mining.events_per_round:
+        if len(result.kept) + result.known == mining.events_per_round:
             break
-        if clip in before:
-            result.known += 1
-            continue
         if taken[source] == cap:
             result.over_share += 1
             continue
         catch = Catch(event, groups.group(event.stream, event.time_s), jury.scores(event))
-        if catch.witnesses and min(event.score, *catch.witnesses) >= mining.quarantine_score:
+        if clip in before:
+            result.known += 1
+        elif jury.agrees(catch.witnesses):
             result.quarantined.append(catch)
+            continue
         elif in_group[catch.group] == mining.events_per_group:
             result.look_alikes += 1
+            continue
         else:
-            taken[source] += 1
-            in_group[catch.group] += 1
             result.kept.append(catch)
             result.clips.append(clip)
+        taken[source] += 1
+        in_group[catch.group] += 1
     result.groups = groups.count
     return result
 
@@ -241,7 +251,7 @@ class _Jury:
     """Asks the witnesses; each listens to a stream once, and only when it is asked about it."""
 
     def __init__(
-        self, witnesses: Sequence[Network], streams: Sequence[TrainStream], evaluation: EvaluationConfig
+        self, witnesses: Sequence[Witness], streams: Sequence[TrainStream], evaluation: EvaluationConfig
     ) -> None:
         self._witnesses, self._streams, self._evaluation = witnesses, streams, evaluation
         self._heard: dict[tuple[int, int], Float64Array] = {}
@@ -250,8 +260,13 @@ class _Jury:
         """The loudest smoothed score of every witness near an event."""
         return tuple(self._near(number, event) for number in range(len(self._witnesses)))
 
+    def agrees(self, scores: Sequence[float]) -> bool:
+        """Whether these scores are those of a jury that is sure, every one of it."""
+        sure = [score >= witness.sure for score, witness in zip(scores, self._witnesses, strict=True)]
+        return bool(sure) and all(sure)
+
     def _near(self, number: int, event: MinedEvent) -> float:
-        network = self._witnesses[number]
+        network = self._witnesses[number].network
         smoothed = self._smoothed(number, event.stream)
         first = round((event.time_s - NEAR_S - network.first_s) / network.step_s)
         last = round((event.time_s + NEAR_S - network.first_s) / network.step_s)
@@ -259,7 +274,7 @@ class _Jury:
 
     def _smoothed(self, number: int, stream: int) -> Float64Array:
         if (number, stream) not in self._heard:
-            network = self._witnesses[number]
+            network = self._witnesses[number].network
             steps = smoothing_steps(step_s=network.step_s, smoothing_s=self._evaluation.smoothing_s)
             self._heard[number, stream] = smooth(network.scores(self._streams[stream].features), steps)
         return self._heard[number, stream]

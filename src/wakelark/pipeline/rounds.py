@@ -12,7 +12,7 @@ from wakelark.corpus.clip import Clip
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.mined_file import MinedLine, MinedRound, read_rounds, write_rounds
-from wakelark.pipeline.mining import Catch, TrainStream, harvest, mined_clips
+from wakelark.pipeline.mining import Catch, TrainStream, Witness, harvest, mined_clips
 from wakelark.pipeline.networks import AccurateNetwork
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.teacher import TeacherJob, train_heads
@@ -109,9 +109,9 @@ def mine(
 
 def _search(job: TeacherJob, state: Mined, streams: Sequence[TrainStream], *, number: int, key: str) -> MinedRound:
     """One harvest. Every head alone is a witness: a recording may hold the phrase where all of them hear it."""
-    heads = state.heads
+    heads, sure = state.heads, job.config.mining.quarantine_score
     alone = [
-        AccurateNetwork(HeadEnsemble([head], temperatures=[temperature], biases=[bias]))
+        Witness(AccurateNetwork(HeadEnsemble([head], temperatures=[temperature], biases=[bias])), sure)
         for head, temperature, bias in zip(
             heads.heads, heads.temperatures.tolist(), heads.biases.tolist(), strict=True
         )
