@@ -209,9 +209,11 @@ def _check(request: AblationRequest) -> None:
     for arm in request.design.arms:
         more = ["loss.label_smoothing=0.1"] if arm.smoothing == "matched" else []
         try:
-            request.settings(arm, request.phrases[0], 0, more)
+            config = request.settings(arm, request.phrases[0], 0, more)
         except ConfigError as error:
             raise ConfigError(f"arm {arm.name}: {error}") from error
+        if arm.teacher == "shuffled" and config.distillation.teachers != ["heads"]:
+            raise ConfigError(f"arm {arm.name}: only the heads can be shuffled; leave distillation.teachers as it is")
 
 
 def _teacher(material: Material) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class Design:
 _STUDENT_ALONE: dict[str, object] = {"distillation.enabled": False}
 _PLAIN: dict[str, object] = {
     "distillation.enabled": True, "distillation.alpha": 0.6, "distillation.temperature": 3.0,
+    "distillation.gated": False, "distillation.logit_weight": 0.0, "distillation.embedding_weight": 0.0,
     "loss.hard_negative_weight": 1.5,
 }  # fmt: skip
 _SCRATCH: dict[str, object] = {"student.trunk": "none"}

@@ -27,7 +27,7 @@ from wakelark.pipeline.ablation_arms import Arm
 from wakelark.pipeline.ablation_material import Material, ShuffledStore, random_clips
 from wakelark.pipeline.ablation_trials import HeldOutScores, score_held_out
 from wakelark.pipeline.evaluate import EVENT_FLOOR
-from wakelark.pipeline.mining import loudest_events, mined_clips
+from wakelark.pipeline.mining import Witness, harvest
 from wakelark.pipeline.networks import AccurateNetwork, Network, TinyNetwork
 from wakelark.pipeline.student import StudentJob, StudentTraining, TrainedStudent
 from wakelark.pipeline.threshold import choose_threshold
@@ -123,8 +123,10 @@ def mine_pool(task: PoolTask) -> None:
     streams = material.prepared.train_streams
     student = build_student(config.student)
     student.load_state_dict(load_tensors(task.weights.read_bytes()))
-    events = loudest_events(TinyNetwork(student), streams, mining=config.mining, evaluation=config.evaluation)
-    mined = mined_clips(events, streams)
+    teacher = Witness(AccurateNetwork(material.heads), config.mining.quarantine_score)
+    mined = harvest(
+        [TinyNetwork(student)], streams, witnesses=[teacher], mining=config.mining, evaluation=config.evaluation
+    ).clips
     drawn = random_clips(len(mined), streams, seed=task.seed) if mined else []
     for clips in (mined, drawn):
         _views_of(material, clips)

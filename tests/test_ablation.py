@@ -1,0 +1,193 @@
+"""The grid: which arms run, what shares a run, what a control is made of, and what the summary says of known runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wakelark.audio import SAMPLE_RATE
+from wakelark.config_file import load_config
+from wakelark.corpus.clip import Clip
+from wakelark.errors import ConfigError
+from wakelark.pipeline.ablation_arms import DEFAULT, Arm, Comparison, Design, read_design
+from wakelark.pipeline.ablation_material import ShuffledStore, random_clips, smoothing_of_entropy
+from wakelark.pipeline.ablation_report import compare, write_ablation
+from wakelark.pipeline.mining import TrainStream
+from wakelark.training.stream_features import StreamFeatures
+from wakelark.training.view_store import RECORD, ViewStore, shard_bytes
+
+
+def test_the_default_design_is_sound() -> None:
+    names = {arm.name for arm in DEFAULT.arms}
+    assert len(names) == len(DEFAULT.arms)
+    assert [arm.name for arm in DEFAULT.choose(["headline"]).arms] == ["A0", "A2", "B", "C"]
+    for comparison in DEFAULT.comparisons:
+        assert {comparison.arm, comparison.against, *comparison.controls} <= names
+    assert [comparison.name for comparison in DEFAULT.comparisons if comparison.headline] == ["distillation", "mining"]
+
+
+@pytest.mark.parametrize("arm", DEFAULT.arms, ids=lambda arm: arm.name)
+def test_every_default_arm_is_a_configuration(arm: Arm) -> None:
+    config = load_config(None, overrides=arm.overrides, preset=None)
+    sections = config.model_dump()
+    for key, value in arm.set.items():
+        section, _, name = key.partition(".")
+        assert sections[section][name] == value
+
+
+def test_arms_bring_what_they_cannot_do_without() -> None:
+    assert [arm.name for arm in DEFAULT.choose(["A2-random"]).arms] == ["A0", "A2-random"]
+    assert [arm.name for arm in DEFAULT.choose(["A0-long"]).arms] == ["A0", "B", "A0-long"]
+    assert {c.name for c in DEFAULT.choose(["B"]).comparisons} == set()
+    assert len(DEFAULT.choose(["all"]).arms) == len(DEFAULT.arms)
+    with pytest.raises(ConfigError, match="no arm 'Z'.*A2-random"):
+        DEFAULT.choose(["Z"])
+
+
+def test_a_file_holds_other_arms(tmp_path: Path) -> None:
+    path = tmp_path / "arms.yaml"
+    path.write_text("arms:\n- name: plain\n- name: wide\n  set: {student.channels: 96}\n")
+    design = read_design(path)
+    assert design.baseline == "plain"
+    assert [(c.arm, c.against, c.headline) for c in design.comparisons] == [("wide", "plain", True)]
+    assert design.arm("wide").overrides == ["student.channels=96"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("arms: []\n", "no arms"),
+        ("arms:\n- name: a\n  mining: some\n", "mined"),
+        ("arms:\n- name: a\n- name: a\n", "same name"),
+        ("arms:\n- name: a\n  as_long_as: b\n", "b is named, but is no arm"),
+        ("arms:\n- name: a\n  mining: mined\n", "cannot itself be mined"),
+        ("arms:\n- name: a\nbaseline: a\nmore: 1\n", "more"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "arms.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint):
+        read_design(path)
+
+
+def clip(number: int, label: int) -> Clip:
+    return Clip(
+        id=f"c{number}", path=f"c{number}.flac", samples=32_000, label=label, kind="alone" if label else "sentence",
+        voice=f"v{number}", source="s", licence="CC0",
+    )  # fmt: skip
+
+
+def test_a_shuffled_teacher_hears_others_of_the_same_class(tmp_path: Path) -> None:
+    records = np.zeros(20, RECORD)
+    records["embeddings"] = np.arange(20)[:, None, None]
+    (tmp_path / "shard.npy").write_bytes(shard_bytes(records))
+    store = ViewStore(
+        shards=(tmp_path / "shard.npy",), shard=np.zeros(20, np.int32), row=np.arange(20, dtype=np.int32),
+        clips=tuple(clip(number, int(number < 8)) for number in range(20)), clip=np.arange(20, dtype=np.int32),
+        view=np.zeros(20, np.int32),
+    )  # fmt: skip
+    shuffled = ShuffledStore.of(store, seed=3)
+    told = shuffled.embeddings()[:, 0, 0].astype(int)
+    assert sorted(told[:8]) == list(range(8))
+    assert sorted(told[8:]) == list(range(8, 20))
+    assert (told != np.arange(20)).sum() > 12
+    assert (shuffled.embeddings() == shuffled.embeddings()).all()
+    assert (ShuffledStore.of(store, seed=4).embeddings()[:, 0, 0].astype(int) != told).any()
+    assert (shuffled.audio([5]) == store.audio([5])).all()
+
+
+def test_random_windows_look_like_mined_ones() -> None:
+    streams = [
+        TrainStream(
+            Clip(
+                id=name, path=f"recordings/{name}.npy", samples=seconds * SAMPLE_RATE, label=0, kind="recording",
+                voice=f"recording/{name}", source=name, licence="CC0",
+            ),
+            StreamFeatures(name, seconds * SAMPLE_RATE, np.zeros((0, 40), np.float16), np.zeros((0, 96), np.float16)),
+        )
+        for name, seconds in (("short", 100), ("long", 900))
+    ]  # fmt: skip
+    clips = random_clips(400, streams, seed=1)
+    assert len(clips) == 400
+    assert {(c.kind, c.hard_negative, c.label, c.split, c.samples) for c in clips} == {("mined", 1, 0, "train", 28_800)}
+    assert all(0 <= c.start <= (100 if c.source == "short" else 900) * SAMPLE_RATE - c.samples for c in clips)
+    assert 340 <= sum(c.source == "long" for c in clips) <= 380
+    assert clips == random_clips(400, streams, seed=1) != random_clips(400, streams, seed=2)
+
+
+@pytest.mark.parametrize("smoothing", [0.02, 0.1, 0.3])
+def test_smoothing_has_the_entropy_it_was_asked_for(smoothing: float) -> None:
+    half = smoothing / 2
+    entropy = -(half * np.log(half) + (1 - half) * np.log(1 - half))
+    assert smoothing_of_entropy(entropy) == pytest.approx(smoothing, abs=1e-5)
+
+
+def run(arm: str, phrase: str, seed: int, missed: int, *, seconds: float = 60.0) -> dict[str, Any]:
+    """A run on 50 clips and an hour of negatives with ten loud events; `missed` clips lie below all of them."""
+    clips = [0.01] * missed + [0.99] * (50 - missed)
+    curve = {"mean": missed / 50, "matched": dict.fromkeys(("0.5", "1", "2", "4"), missed / 50)}
+    curve["realised"] = {"miss_rate": missed / 50, "fa_per_hour": 1.0}
+    return {
+        "arm": arm, "phrase": phrase, "seed": seed, "positives": 50, "hours": 1.0, "seconds": seconds,
+        "development_figure": 0.1, "clean": curve, "noisy": curve,
+        "scores": {
+            "clean": clips, "noisy": clips, "event": [0.5] * 10, "event_time_s": [300.0 * n + 1 for n in range(10)],
+            "event_recording": [0] * 10, "recording_s": [3600.0], "recordings": ["r"],
+        },
+    }  # fmt: skip
+
+
+def grid(missed: dict[str, list[int]]) -> list[dict[str, Any]]:
+    return [run(arm, "alexa", seed, count) for arm, counts in missed.items() for seed, count in enumerate(counts)]
+
+
+DESIGN = Design(
+    arms=tuple(Arm(name=name, about=f"arm {name}") for name in ("A0", "B", "C")),
+    comparisons=(Comparison(name="part", arm="B", against="A0", controls=("C",), headline=True),),
+)
+
+
+def test_a_part_that_halves_the_misses_helps() -> None:
+    runs = grid({"A0": [20, 22, 18, 20, 21, 19], "B": [10, 11, 9, 10, 10, 10], "C": [20, 21, 18, 20, 21, 19]})
+    (row,) = compare(DESIGN, runs)
+    clean = row["clean"]["mean"]
+    assert (row["pairs"], clean["better"], clean["p"], row["p_holm"]) == (6, 6, 2 / 64, 2 / 64)
+    assert (clean["without"], clean["with"], clean["plain"]) == (0.4, 0.2, -0.2)
+    assert clean["log"] == pytest.approx(np.log(0.5), abs=0.03)
+    assert clean["log_ci"][0] < clean["log"] < clean["log_ci"][1] < 0
+    assert clean["plain_ci"][0] < -0.2 < clean["plain_ci"][1] < 0
+    assert row["verdict"] == "helps"
+
+
+def test_a_control_that_does_it_too_takes_the_claim_away() -> None:
+    runs = grid({"A0": [20] * 6, "B": [10] * 6, "C": [12] * 6})
+    (row,) = compare(DESIGN, runs)
+    assert row["verdict"].startswith("no claim: C reproduces")
+
+
+def test_no_difference_is_no_claim_and_stays_in_the_table(tmp_path: Path) -> None:
+    runs = grid({"A0": [20, 10, 15], "B": [15, 20, 10], "C": [10, 10, 10]})
+    teachers = [{key: value for key, value in run("T", "alexa", 0, 2).items() if key not in ("arm", "seconds", "seed")}]
+    result = write_ablation(
+        tmp_path, DESIGN, runs=runs, teachers=teachers, command="wakelark ablate", tested_on={"alexa": "people"}
+    )
+    assert result["comparisons"][0]["verdict"] == "no claim: the interval includes zero"
+    text = (tmp_path / "ablation.md").read_text()
+    assert "| part | B - A0 | 3 | 30.0 | 30.0 |" in text
+    assert "| T (teacher) | 1 | 4.0 |" in text
+    assert "| A0 | 3 | 30.0 | 20.0-40.0 |" in text
+    stored = json.loads((tmp_path / "ablation.json").read_text())
+    assert stored == json.loads(json.dumps(result))
+    assert all("scores" not in entry for entry in stored["runs"] + stored["teacher"])
+
+
+def test_only_pairs_that_both_arms_have_are_compared() -> None:
+    runs = grid({"A0": [20, 20, 20], "B": [10]})
+    (row,) = compare(DESIGN, runs)
+    assert row["pairs"] == 1
+    assert compare(DESIGN, grid({"A0": [1]})) == []
