@@ -267,3 +267,69 @@ def test_what_counts_as_raw_audio() -> None:
     assert raw_audio(torch.zeros(2, 1, 1, 3)) is None
     with pytest.raises(ModelError, match="neither"):
         raw_audio(torch.zeros(2))
+
+
+def test_the_gate_keeps_out_what_a_wrong_teacher_says() -> None:
+    """The teacher is right on the first (a sure negative), wrong on the second, unsure of the third: 1/3 of the KL."""
+    trainer = distilling(alpha=0.6, temperature=1.0, hard_negative_weight=1.0, gated=True)
+    outputs, targets = torch.zeros(3, requires_grad=True), torch.tensor([0, 0, 1])
+    loss = trainer.compute_loss(outputs, targets, constant_audio(-LN3, LN3, 0.0))
+    assert float(loss.detach()) == pytest.approx(0.4 * math.log(2) + 0.6 * bernoulli(0.25, 0.5) / 3)
+    assert float(trainer.terms.values["teacher_right_share"]) == pytest.approx(1 / 3)
+    loss.backward()
+    assert outputs.grad is not None
+    # Without the gate the second would get 0.4 * 0.5 - 0.6 * 0.25 = 0.05: the label nearly cancelled.
+    assert outputs.grad.tolist() == pytest.approx([(0.2 + 0.6 * 0.25) / 3, 0.2 / 3, -0.2 / 3])
+
+
+def test_the_gate_is_open_for_a_teacher_that_is_always_right() -> None:
+    outputs, targets, audio = torch.tensor([0.3, -1.0]), torch.tensor([1, 0]), constant_audio(2.0, -1.0)
+    assert torch.equal(
+        distilling(gated=True).compute_loss(outputs, targets, audio), distilling().compute_loss(outputs, targets, audio)
+    )
+
+
+def test_the_logit_term_stands_beside_the_formula() -> None:
+    """(0 - 2)^2 / 8 = 0.5 and 0: mean 0.25, times 0.3. With alpha 0 the rest is the plain trainer."""
+    steps, targets, audio = torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), torch.tensor([0, 1]), constant_audio(2.0, 1.0)
+    trainer = distilling(alpha=0.0, logit_weight=0.3)
+    loss, extra = both_losses(trainer, steps, targets, audio)
+    assert float(loss) == pytest.approx((math.log(2) + math.log(1 + math.exp(-1))) / 2)
+    assert float(extra) == pytest.approx(0.3 * 0.25)
+    assert trainer.terms.weights == {"supervised": 1.0, "logit": 0.3}
+    assert trainer.counters.distilled_share == 1.0
+    assert trainer.counters.why_not_distilled() == ""
+
+
+def test_gated_the_logit_term_weighs_hard_negatives_where_the_teacher_is_right() -> None:
+    """Right and flagged: 3 * 0.5; wrong and flagged: nothing; right positive, its flag ignored: 0.5."""
+    steps, targets, flags = torch.zeros(3, 1), torch.tensor([0, 0, 1]), torch.tensor([1, 1, 1])
+    audio = constant_audio(-2.0, 2.0, 2.0)
+    gated = distilling(alpha=0.0, logit_weight=1.0, gated=True, hard_negative_weight=3.0)
+    assert float(both_losses(gated, steps, targets, audio, flags)[1]) == pytest.approx((3 * 0.5 + 0 + 0.5) / 3)
+    plain = distilling(alpha=0.0, logit_weight=1.0, hard_negative_weight=3.0)
+    assert float(both_losses(plain, steps, targets, audio, flags)[1]) == pytest.approx(0.5)
+
+
+def test_without_audio_there_is_no_logit_term_either() -> None:
+    trainer = distilling(alpha=0.5, logit_weight=1.0)
+    both_losses(trainer, torch.zeros(2, 3), torch.tensor([0, 1]), constant_audio(2.0, 2.0))
+    loss, extra = both_losses(trainer, torch.zeros(2, 3), torch.tensor([0, 1]), None)
+    assert (float(loss), float(extra)) == (pytest.approx(math.log(2)), 0.0)
+    assert set(trainer.terms.values) == {"supervised"}
+
+
+def test_a_broken_teacher_leaves_the_steps_their_whole_weight() -> None:
+    trainer = distilling(alpha=0.75, all_steps_weight=1.0, teacher=MeanTeacher(math.inf))
+    _, extra = both_losses(trainer, torch.zeros(1, 3), torch.tensor([0]), constant_audio(0.0))
+    assert float(extra) == pytest.approx(math.log(2))
+
+
+def test_embeddings_need_a_student_with_a_trunk_and_a_regression() -> None:
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1)
+    with pytest.raises(ConfigError, match=r"distillation\.embedding_weight is 0\.5.*no regression"):
+        DistillationTrainer(
+            model=model, optimizer=optimizer, loss=LossConfig(), teacher=MeanTeacher(),
+            distillation=DistillationConfig(embedding_weight=0.5),
+        )  # fmt: skip

@@ -148,3 +148,42 @@ def test_the_same_signature_is_welcome() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1)
     trainer = Careful(model=model, optimizer=optimizer, loss=LossConfig())
     assert float(trainer.compute_loss(OUTPUTS, TARGETS)) == pytest.approx(2 * sum(LOSSES) / 3)
+
+
+def with_loss(loss: LossConfig, progress: float) -> Trainer:
+    model = nn.Linear(2, 1)
+    trainer = Trainer(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1), loss=loss)
+    trainer.progress = progress
+    return trainer
+
+
+def test_focal_smoothing_and_balance_together_by_hand() -> None:
+    """Half way to a weight of 3 negatives weigh 2; the flagged one 2 * 1.5. p of the right classes: 1/2, 1/4, 3/4."""
+    loss = LossConfig(focal_gamma=2.0, label_smoothing=0.1, negative_weight_end=3.0, hard_negative_weight=1.5)
+    found = with_loss(loss, 0.5).compute_loss(OUTPUTS, TARGETS, is_hard_negative=torch.tensor([0, 1, 0]))
+    smooth = (
+        LOSSES[0],
+        0.95 * math.log(4) + 0.05 * math.log(4 / 3),
+        0.95 * math.log(4 / 3) + 0.05 * math.log(4),
+    )
+    expected = (2 * 0.5**2 * smooth[0] + 3 * 0.75**2 * smooth[1] + 0.25**2 * smooth[2]) / 3
+    assert float(found) == pytest.approx(expected)
+
+
+def test_the_balance_weighs_the_steps_of_negatives_too() -> None:
+    trainer = with_loss(LossConfig(all_steps_weight=0.2, negative_weight_end=3.0), 1.0)
+    steps = torch.zeros(2, 4)
+    assert steps_part(trainer, steps, torch.tensor([0, 1]), None) == pytest.approx(0.2 * 3 * math.log(2) / 2)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.37, 1.0])
+def test_switched_off_they_are_the_plain_loss_to_the_bit(progress: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    outputs = 5 * torch.randn(161, generator=generator)
+    targets = (torch.rand(161, generator=generator) < 0.3).float()
+    flags = torch.rand(161, generator=generator) < 0.4
+    off = LossConfig(focal_gamma=0.0, label_smoothing=0.0, negative_weight_end=1.0, hard_negative_weight=1.5)
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    weights = torch.where(flags & (targets == 0), 1.5, 1.0)
+    found = with_loss(off, progress).compute_loss(outputs, targets, is_hard_negative=flags)
+    assert torch.equal(found, (losses * weights).sum() / 161)

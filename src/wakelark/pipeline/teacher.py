@@ -124,7 +124,8 @@ class HeadTraining:
             checkpoints=CheckpointFolder(job.folder / f"head-{self.number}", keep=1, report=warnings.append),
             identity={
                 "stage": job.name, "head": self.number, "seed": seed, "data": job.data_key,
-                "teacher": teacher.model_dump_json(), "loss": config.loss.model_dump_json(),
+                "teacher": teacher.model_dump_json(),
+                "loss": config.loss.model_dump_json(exclude={"teacher_hard_share"}),  # the student's alone
                 "hard_share": config.training.hard_share, "positive_share": config.training.positive_share,
             },
             metrics=MetricsLog(job.metrics, stage=f"{job.name}/head-{self.number}"),

@@ -113,8 +113,9 @@ def build_regression(config: Config, *, model: nn.Module, embeddings: NDArray[np
             f"distillation.embedding_weight is {config.distillation.embedding_weight}, but the model "
             f"{type(model).__name__} has no trunk; set it to 0, or take another student.architecture"
         )
-    rows = embeddings.reshape(-1, embeddings.shape[-1])
-    few = rows[:: -(-len(rows) // _WHITENING_ROWS)]
+    # Whole views, so that every place in a view has its share.
+    every = -(-embeddings.shape[0] * embeddings.shape[1] // _WHITENING_ROWS)
+    few = embeddings[::every].reshape(-1, embeddings.shape[2])
     span = (model.trunk.receptive_field_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
     return EmbeddingRegression(
         channels=model.trunk.channels,

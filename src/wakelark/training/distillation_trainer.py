@@ -105,7 +105,8 @@ class DistillationTrainer(Trainer):
         alpha = self.distillation.alpha
         self._said = None
         if alpha == 0 and self.distillation.logit_weight == 0:
-            self.counters.batches_without_teacher += self._regression is None
+            if self._regression is None:
+                self.counters.batches_without_teacher += 1
             return supervised
         said = self._teacher_logits(inputs, len(targets))
         if said is None:
