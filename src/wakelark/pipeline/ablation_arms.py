@@ -117,23 +117,29 @@ _PLAIN: dict[str, object] = {
     "distillation.gated": False, "distillation.logit_weight": 0.0, "distillation.embedding_weight": 0.0,
     "loss.hard_negative_weight": 1.5,
 }  # fmt: skip
+_TAUGHT: dict[str, object] = {
+    "distillation.enabled": True, "distillation.alpha": 0.0, "distillation.gated": True,
+    "distillation.logit_weight": 0.3, "distillation.embedding_weight": 1.0,
+}  # fmt: skip
 _SCRATCH: dict[str, object] = {"student.trunk": "none"}
 
 DEFAULT = Design(
     arms=(
         Arm(name="A0", about="no distillation, no mining", set=_STUDENT_ALONE),
         Arm(name="A2", about="mining", set=_STUDENT_ALONE, mining="mined"),
-        Arm(name="B", about="distillation", set={"distillation.enabled": True}),
-        Arm(name="C", about="distillation and mining", set={"distillation.enabled": True}, mining="mined"),
+        Arm(name="B", about="distillation: gated log-odds and embeddings", set=_TAUGHT),
+        Arm(name="C", about="distillation and mining", set=_TAUGHT, mining="mined"),
         Arm(name="A2-random", control=True, about="random windows instead of mined ones", set=_STUDENT_ALONE,
             mining="random"),
         Arm(name="B-smooth", control=True, about="label smoothing of the teacher's entropy instead of a teacher",
             set=_STUDENT_ALONE, smoothing="matched"),
         Arm(name="B-shuffled", control=True, about="teacher's outputs permuted within each class",
-            set={"distillation.enabled": True}, teacher="shuffled"),
+            set=_TAUGHT, teacher="shuffled"),
         Arm(name="A0-long", control=True, about="A0 with more steps, as many seconds as B", set=_STUDENT_ALONE,
             as_long_as="B"),
         Arm(name="B1", control=True, about="the plain formula: alpha 0.6, T 3, weight 1.5", set=_PLAIN),
+        Arm(name="B2", control=True, about="gated log-odds only", set={**_TAUGHT, "distillation.embedding_weight": 0.0}),
+        Arm(name="B3", control=True, about="embeddings only", set={**_TAUGHT, "distillation.logit_weight": 0.0}),
         Arm(name="A2-w1", control=True, about="mining, hard-negative weight 1", mining="mined",
             set={**_STUDENT_ALONE, "loss.hard_negative_weight": 1.0}),
         Arm(name="A2-w1.5", control=True, about="mining, hard-negative weight 1.5", mining="mined",
@@ -143,11 +149,11 @@ DEFAULT = Design(
         Arm(name="scratch", control=True, about="A0 from random weights instead of a trunk",
             set={**_STUDENT_ALONE, **_SCRATCH}),
         Arm(name="scratch-B", control=True, about="B from random weights",
-            set={"distillation.enabled": True, **_SCRATCH}),
+            set={**_TAUGHT, **_SCRATCH}),
         Arm(name="A0-focal", control=True, about="A0 with focal weighting instead of a fixed hard-negative weight",
             set={**_STUDENT_ALONE, "loss.focal_gamma": 2.0, "loss.hard_negative_weight": 1.0}),
         Arm(name="B-flags", control=True, about="B with hardness flags from the teacher's scores",
-            set={"distillation.enabled": True, "loss.teacher_hard_share": 0.1}),
+            set={**_TAUGHT, "loss.teacher_hard_share": 0.1}),
     ),
     comparisons=(
         Comparison(name="distillation", arm="B", against="A0", headline=True,
@@ -158,7 +164,9 @@ DEFAULT = Design(
         Comparison(name="distillation on top of mining", arm="C", against="A2"),
         Comparison(name="mined against random windows", arm="A2", against="A2-random"),
         Comparison(name="plain formula", arm="B1", against="A0", controls=("B-smooth",)),
-        Comparison(name="default terms against the plain formula", arm="B", against="B1"),
+        Comparison(name="distillation against the plain formula", arm="B", against="B1"),
+        Comparison(name="gated log-odds", arm="B2", against="A0"),
+        Comparison(name="embeddings", arm="B3", against="A0"),
         Comparison(name="label smoothing", arm="B-smooth", against="A0"),
         Comparison(name="shuffled teacher", arm="B-shuffled", against="A0"),
         Comparison(name="more steps", arm="A0-long", against="A0"),
