@@ -36,9 +36,9 @@ def settled(student: BcResNet) -> BcResNet:
     student.eval()
     with torch.no_grad():
         logits = student(torch.randn(4, 40, 400, generator=generator) * 2 - 1)
-        student.head.weight /= logits.std()
-        assert student.head.bias is not None
-        student.head.bias.copy_(student.head.bias - logits.mean() / logits.std())
+        student.head.out.weight /= logits.std()
+        assert student.head.out.bias is not None
+        student.head.out.bias -= logits.mean() / logits.std()
     return student
 
 
@@ -122,6 +122,11 @@ def test_a_block_by_hand() -> None:
     mean = 1.2 + torch.arange(2) / 10
     expected = 2 * values[..., 4:] + 2 * mean * torch.sigmoid(mean)
     torch.testing.assert_close(block(values), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_trunk_feeds_the_head(student: BcResNet) -> None:
+    frames = torch.randn(2, 40, 198)
+    torch.testing.assert_close(student.head(student.trunk(frames)), student(frames))
 
 
 def test_every_parameter_learns() -> None:

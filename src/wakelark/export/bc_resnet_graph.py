@@ -40,9 +40,10 @@ def build_bc_resnet_graph(student: BcResNet) -> tuple[StreamGraph, str]:
     shape = [1, trunk.last.in_channels, LAST_BANDS, kept]
     values = _conv(graph, graph.remember(values, axis=3, keep=kept, shape=shape), trunk.last, None)
     values = graph.node("Relu", [_conv(graph, values, trunk.widen, trunk.widen_norm)])
-    weight = graph.constant(_numpy(student.head.weight)[..., None].astype(np.float32))
-    assert student.head.bias is not None
-    bias = graph.constant(_numpy(student.head.bias).astype(np.float32))
+    out = student.head.out
+    assert out.bias is not None
+    weight = graph.constant(_numpy(out.weight)[..., None].astype(np.float32))
+    bias = graph.constant(_numpy(out.bias).astype(np.float32))
     logits = graph.node("Conv", [values, weight, bias], {"kernel_shape": [1, 1]})
     return graph, graph.reshape(graph.node("Sigmoid", [logits]), [1, -1])
 

@@ -226,6 +226,18 @@ class BcTrunk(nn.Module):
         return functional.relu(self.widen_norm(self.widen(self.last(values)))).squeeze(2)
 
 
+class LogitHead(nn.Module):
+    """One logit per step. Shape: `[B, C, S] -> [B, S]`"""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.out = nn.Conv1d(channels, 1, 1)
+
+    @override
+    def forward(self, features: Tensor) -> Tensor:
+        return self.out(features).squeeze(1)
+
+
 class BcResNet(nn.Module):
     """Per-step logits of the phrase; the face is that of `wakelark.models.student.Student`.
 
@@ -247,7 +259,7 @@ class BcResNet(nn.Module):
         self.width = width
         self.dropout = dropout
         self.trunk = BcTrunk(width=width, dropout=dropout)
-        self.head = nn.Conv1d(self.trunk.channels, 1, 1)
+        self.head = LogitHead(self.trunk.channels)
 
     @property
     def receptive_field_frames(self) -> int:
@@ -266,7 +278,7 @@ class BcResNet(nn.Module):
 
     @override
     def forward(self, features: Tensor) -> Tensor:
-        return self.head(self.trunk(features)).squeeze(1)
+        return self.head(self.trunk(features))
 
     def stream(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The next steps of a stream, with everything remembered in one flat state that starts as zeros.
@@ -289,7 +301,7 @@ class BcResNet(nn.Module):
             kept.append(joined[..., joined.shape[3] - columns :].flatten(1))
             return joined
 
-        logits = self.head(self.trunk.stream(features, remember)).squeeze(1)
+        logits = self.head(self.trunk.stream(features, remember))
         return logits, torch.cat(kept, dim=1)
 
 
