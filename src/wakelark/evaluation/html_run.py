@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from wakelark.evaluation.charts import legend, line_chart
-from wakelark.evaluation.html_parts import Column, Rows, clock, section, table
+from wakelark.evaluation.html_parts import Column, Rows, clock, percent, section, table
 
 _ROLES = {"train": "training", "dev": "selection and threshold", "test": "this report"}
 
@@ -35,11 +35,13 @@ def training(metrics: Rows, distillation: Mapping[str, Any]) -> str:
         figures = {name: _series(lines, name) for name in ("selection", "best")}
         cards.append(_curves(f"{stage}: development miss rate", figures, "missed"))
     cards = [*(_curves(f"{name}: loss", lines, "loss") for name, lines in families.items()), *cards]
-    cards = [card for card in cards if card]
+    cards = [card for card in (_teacher(distillation.get("quality")), *cards) if card]
     if not cards and not distillation:
         return ""
     told = ", ".join(
-        f"{escape(str(key))} {escape(_plain(value))}" for key, value in distillation.items() if value not in ("", None)
+        f"{escape(str(key))} {escape(_plain(value))}"
+        for key, value in distillation.items()
+        if value not in ("", None) and not isinstance(value, Mapping)
     )
     lead = f"Distillation: {told}." if told else ""
     return section("Training", lead, f'<div class="cards">{"".join(cards)}</div>')
@@ -117,6 +119,26 @@ def method() -> str:
         "it is spoken or within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
     )
     return section("How this was measured", "", f'<p class="lead">{text}</p>')
+
+
+def _teacher(quality: Mapping[str, Any] | None) -> str:
+    """How much the teacher and the student miss at the same false alarms."""
+    if quality is None:
+        return ""
+    rows = [
+        {"who": f"teacher ({', '.join(quality['teachers'])})", "missed": quality["teacher_miss_rate"]},
+        {"who": "student", "missed": quality["student_miss_rate"]},
+    ]
+    columns: list[Column] = [
+        ("", lambda row: escape(row["who"]), ""),
+        ("missed", lambda row: percent(row["missed"]), "n strong"),
+    ]
+    told = {True: "The teacher is better.", False: "The teacher is no better.", None: "Both miss nothing."}
+    lead = f"{told[quality['teacher_is_better']]} {quality['positives']} clips; {quality['compared']}."
+    return (
+        f'<div class="card"><h3>Teacher and student in development</h3>{table(rows, columns)}'
+        f'<p class="soft">{escape(lead)}</p></div>'
+    )
 
 
 def _curves(title: str, series: Mapping[str, Sequence[tuple[float, float]]], y_title: str) -> str:

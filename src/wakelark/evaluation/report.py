@@ -74,7 +74,8 @@ class RunFacts:
     Attributes:
         phrase, preset, created, wakelark_version: as in the model card.
         stages: stage -> {"wall_s", "cpu_s", "peak_mb"}.
-        distillation: {"enabled", "alpha", "temperature", "share", "why"}; `share` is that of distilled examples.
+        distillation: {"enabled", "alpha", "temperature", "share", "why", "quality"}; `share` is that of distilled
+            examples, `quality` teacher and student on development audio or None.
         clips: the manifest: counted, and its sources and licences listed.
         hours: role -> kind -> hours of recordings.
         pretrained: {"name", "licence", "note"} of ready-made weights.

@@ -9,9 +9,9 @@ from wakelark.config import Config
 from wakelark.corpus.clip import Clip
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
 from wakelark.export.onnx import Exported, accurate_facts, export_accurate, export_student, student_facts
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.saved import save_heads, save_student
-from wakelark.models.student import Student
 from wakelark.pipeline.cards import build_card
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.threshold import Choice, choose_threshold
@@ -34,7 +34,7 @@ def export_models(
     *,
     heads: HeadEnsemble,
     accurate_curve: DetCurve,
-    student: Student,
+    student: AnyStudent,
     tiny_curve: DetCurve,
     created: str,
 ) -> Exports:

@@ -28,6 +28,7 @@ from wakelark.pipeline.export import Exports
 from wakelark.pipeline.rounds import Mined, Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
+from wakelark.pipeline.teacher_quality import TeacherQuality
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.stream_features import Progress
 from wakelark.training.training_loop import TrainingResult
@@ -44,6 +45,7 @@ def write_report(
     mined: Mined,
     result: TrainingResult,
     *,
+    quality: TeacherQuality | None,
     warnings: Sequence[str],
     progress: Progress,
 ) -> dict[str, object]:
@@ -69,6 +71,7 @@ def write_report(
             "temperature": config.distillation.temperature,
             "share": result.distilled_share,
             "why": result.why_not_distilled,
+            "quality": None if quality is None else quality.facts(),
         },
         clips=[*corpus.clips, *mined.clips],
         hours=_hours(corpus),
@@ -76,7 +79,7 @@ def write_report(
             {"name": item.name, "licence": item.licence, "note": item.note}
             for item in _card(exports.accurate.path).pretrained
         ],
-        warnings=list(warnings),
+        warnings=[*warnings, *(quality.warnings() if quality else ())],
         facts=corpus.facts | {"mining": [_round(entry) for entry in mined.rounds], "export": _export_facts(exports)},
     )
     report = build_report(facts, models, seed=config.seed)

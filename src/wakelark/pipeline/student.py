@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wakelark.config import Config
-from wakelark.models.build import build_student
+from wakelark.models.build import AnyStudent, build_student
 from wakelark.models.heads import HeadEnsemble
-from wakelark.models.student import Student
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.teacher import weights_of
-from wakelark.pipeline.teachers import build_teacher, hear_views
+from wakelark.pipeline.teachers import asks_teacher, build_teacher, hear_views
 from wakelark.training.batch import Batch
 from wakelark.training.batches import batches as draw_batches
 from wakelark.training.build import build_regression, build_trainer, loop_settings, run_identity
@@ -77,7 +76,7 @@ class StudentTraining:
         config = job.config.model_copy(update={"seed": job.config.seed + _SEED_STEP * self.number})
         warnings: list[str] = []
         teacher = None
-        if _asks_teacher(config):
+        if asks_teacher(config):
             teacher = build_teacher(
                 config, heads=job.teacher, store=job.store, device=job.device, progress=lambda done, total, what: None
             )
@@ -109,13 +108,13 @@ class StudentTraining:
 
 def train_student(
     job: StudentJob, *, progress: Progress, warn: Callable[[str], None]
-) -> tuple[Student, TrainingResult]:
+) -> tuple[AnyStudent, TrainingResult]:
     """Train the candidates, one per core, and keep the best on development data.
 
     Returns:
         The student with its best averaged weights, on the CPU, and how its training went.
     """
-    if _asks_teacher(job.config):
+    if asks_teacher(job.config):
         hear_views(job.config, heads=job.teacher, store=job.store, device=job.device, progress=progress)
     trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
     # A GPU is used by one training at a time.
@@ -127,11 +126,6 @@ def train_student(
     student = build_student(job.config.student)
     student.load_state_dict({name: torch.from_numpy(value) for name, value in best.weights.items()})
     return student.eval(), best.result
-
-
-def _asks_teacher(config: Config) -> bool:
-    """Whether the training needs the teacher's logits: to distil, or to tell which negatives are hard."""
-    return config.distillation.enabled or config.loss.teacher_hard_share > 0
 
 
 def _learns_embeddings(config: Config) -> bool:
@@ -168,7 +162,7 @@ def _batches(job: StudentJob, config: Config, teacher: Teacher | None) -> Callab
 
 def _selector(development: DevelopmentSet) -> Callable[[nn.Module], float]:
     def select(model: nn.Module) -> float:
-        assert isinstance(model, Student)
+        assert isinstance(model, AnyStudent)
         return development.figure(TinyNetwork(model))
 
     return select

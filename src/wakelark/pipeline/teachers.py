@@ -10,6 +10,7 @@ from wakelark.config import Config
 from wakelark.errors import ConfigError, ModelError
 from wakelark.features.embedding import SpeechEmbedding
 from wakelark.model_card import ModelCard
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.saved import load_student
 from wakelark.pipeline.run_folder import RunFolder
@@ -30,6 +31,11 @@ _PORTION = 512
 _PREFLIGHT_CLIPS = 8
 
 
+def asks_teacher(config: Config) -> bool:
+    """Whether the student's training needs a teacher's logits: to distil, or to tell which negatives are hard."""
+    return config.distillation.enabled or config.loss.teacher_hard_share > 0
+
+
 def check_teachers(config: Config) -> None:
     """Load every teacher that exists already and let it hear a few clips: seconds, before the hours.
 
@@ -38,13 +44,13 @@ def check_teachers(config: Config) -> None:
         ModelError: a teacher is missing, damaged, of another kind, or its answers cannot teach.
         SetupError: the extra `hf` is not installed.
     """
-    if not config.distillation.enabled:
+    if not asks_teacher(config):
         return
     probe = torch.from_numpy(_probe_clips())
     for name in teacher_names(config.distillation.teachers):
         try:
             if name.kind == "run":
-                check_teacher(_run_teacher(name, config.phrase), probe)
+                check_teacher(RunTeacher(load_run(name, config.phrase)), probe)
             elif name.kind == "hf":
                 model = HuggingFaceModel(name.folder, device="cpu")
                 check_embeddings(model.hidden_states(probe), grid=model.grid, samples=probe.shape[1])
@@ -116,7 +122,7 @@ def _member(
         return teacher, teacher.logits_of_embeddings(store.embeddings())
     what = f"views heard by {name.kind}:{name.folder.name}"
     if name.kind == "run":
-        teacher = _run_teacher(name, config.phrase)
+        teacher = RunTeacher(load_run(name, config.phrase))
     else:
         model = HuggingFaceModel(name.folder, device=device)
         if not model.classifies:
@@ -134,7 +140,13 @@ def _member(
     return teacher, logits[:, 0]
 
 
-def _run_teacher(name: TeacherName, phrase: str) -> RunTeacher:
+def load_run(name: TeacherName, phrase: str) -> AnyStudent:
+    """The student of a finished run.
+
+    Raises:
+        ModelError: the run has none, or its file is damaged.
+        ConfigError: the run is for another phrase.
+    """
     folder = RunFolder(name.folder)
     student = load_student(folder.saved_student)
     card = folder.tiny.with_name(folder.tiny.name + ".json")
@@ -142,7 +154,7 @@ def _run_teacher(name: TeacherName, phrase: str) -> RunTeacher:
         other = ModelCard.from_json(card.read_text(encoding="utf-8")).phrase
         if other.strip().casefold() != phrase.strip().casefold():
             raise ConfigError(f"{name} was trained for {other!r} and cannot teach {phrase!r}; name a run for it")
-    return RunTeacher(student)
+    return student
 
 
 def _named(name: TeacherName, error: ModelError) -> ModelError:

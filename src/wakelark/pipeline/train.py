@@ -20,8 +20,8 @@ from wakelark.config import Config
 from wakelark.config_file import dump_config
 from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.errors import ConfigError, DataError, Interrupted, SetupError
+from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
-from wakelark.models.student import Student
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import Exports, export_models
 from wakelark.pipeline.material import Material, read_material
@@ -31,6 +31,7 @@ from wakelark.pipeline.rounds import Mined, mine
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.student import StudentJob, train_student
 from wakelark.pipeline.teacher import TeacherJob, train_heads
+from wakelark.pipeline.teacher_quality import measure_teacher
 from wakelark.pipeline.views import Prepared, prepare
 from wakelark.training.stream_features import Progress
 from wakelark.training.training_loop import TrainingResult
@@ -104,9 +105,13 @@ def _stages(run: Run) -> dict[str, object]:
     with folder.stage("export"):
         exports = _export(run, prepared, corpus, mined.heads, student)
     with folder.stage("report"):
+        quality = measure_teacher(
+            run.config, corpus, prepared.development,
+            heads=mined.heads, student=student, store=mined.store, device=run.device, progress=run.progress,
+        )  # fmt: skip
         report = write_report(
             run.config, folder, corpus, exports, mined, result,
-            warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
+            quality=quality, warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
         )  # fmt: skip
     # Gigabytes that only training reads, and that are a pure function of the manifest and the configuration.
     shutil.rmtree(folder.views, ignore_errors=True)
@@ -121,7 +126,7 @@ def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
     )  # fmt: skip
 
 
-def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[Student, TrainingResult]:
+def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[AnyStudent, TrainingResult]:
     job = StudentJob(
         config=run.config, store=mined.store, development=prepared.development, teacher=mined.heads,
         data_key=content_key(prepared.data_key, [clip.id for clip in mined.clips]),
@@ -131,7 +136,7 @@ def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[Student, Train
     return train_student(job, progress=run.progress, warn=run.warn)
 
 
-def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: Student) -> Exports:
+def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: AnyStudent) -> Exports:
     return export_models(
         run.config, run.folder, corpus.clips,
         heads=heads, accurate_curve=prepared.development.curve(AccurateNetwork(heads)),

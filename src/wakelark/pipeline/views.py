@@ -96,14 +96,15 @@ def mined_views(
     )  # fmt: skip
 
 
-def _development(
-    config: Config, corpus: Corpus, negatives: Sequence[StreamFeatures], progress: Progress
-) -> DevelopmentSet:
+def development_positives(config: Config, corpus: Corpus) -> tuple[list[Clip], list[Int16Array]]:
+    """The clips that development hears, and two trials of each, one after the other: as it is, and augmented.
+
+    In every trial the clip starts after `LEAD_S` of near-silence.
+    """
     clips = [clip for clip in corpus.of("dev") if clip.label == 1]
     if not clips:
         # One voice, or own recordings of one person: better the training voices than no selection at all.
         clips = [clip for clip in corpus.of("train") if clip.label == 1][:: max(1, len(corpus.of("train")) // 60)]
-        corpus.warnings.append("no voices are left for development: models are selected on training voices")
     reader = ClipReader(cache_folder())
     beds = BedLibrary(
         [(np.load(cache_folder() / bed.path, mmap_mode="r"), bed.kind) for bed in bed_sources(corpus.roles("train"))]
@@ -115,16 +116,36 @@ def _development(
             rng = np.random.default_rng([config.seed, 2, number, augmented])
             trial = trial_audio(to_int16(reader.read(clip)), rng=rng, lead_s=LEAD_S, tail_s=TAIL_S)
             audio.append(_augment(trial, clip, chain, rng) if augmented else trial)
+    return clips, audio
+
+
+def phrase_end_s(clip: Clip) -> float:
+    """When the phrase ends in a trial of `development_positives`."""
+    return LEAD_S + (clip.samples if clip.phrase_end is None else clip.phrase_end) / SAMPLE_RATE
+
+
+def development_row(config: Config, corpus: Corpus) -> Int16Array:
+    """What stands in for development recordings where there are none: synthetic sentences and near misses of held-out
+    voices, one after the other. Shape: `-> [N]`"""
+    negatives = [clip for clip in corpus.of("dev") if clip.label == 0]
+    return clips_in_a_row(negatives, ClipReader(cache_folder()), seed=[config.seed, 3])
+
+
+def _development(
+    config: Config, corpus: Corpus, negatives: Sequence[StreamFeatures], progress: Progress
+) -> DevelopmentSet:
+    if not any(clip.label == 1 for clip in corpus.of("dev")):
+        corpus.warnings.append("no voices are left for development: models are selected on training voices")
+    clips, audio = development_positives(config, corpus)
     features = compute_clip_features(
         audio, workers=config.training.processes, progress=progress, what="features of the development clips"
     )
     trials = []
     for index, found in enumerate(features):
-        clip = clips[index // 2]
-        end_s = LEAD_S + (clip.samples if clip.phrase_end is None else clip.phrase_end) / SAMPLE_RATE
+        end_s = phrase_end_s(clips[index // 2])
         trials.append(PositiveTrial(found, end_s - HIT_BEFORE_S, end_s + HIT_AFTER_S, index // 2, bool(index % 2)))
     if not negatives:
-        negatives = _synthetic_negatives(config, corpus, reader, progress)
+        negatives = _synthetic_negatives(config, corpus, progress)
     return DevelopmentSet(trials, negatives, config.evaluation)
 
 
@@ -134,12 +155,8 @@ def _augment(trial: Int16Array, clip: Clip, chain: Chain, rng: np.random.Generat
     return to_int16(chain.apply(to_float(trial), params, speech=slice(start, start + clip.samples)))
 
 
-def _synthetic_negatives(
-    config: Config, corpus: Corpus, reader: ClipReader, progress: Progress
-) -> list[StreamFeatures]:
-    """Without recordings: the synthetic sentences and near misses of held-out voices, one after the other."""
-    negatives = [clip for clip in corpus.of("dev") if clip.label == 0]
-    joined = clips_in_a_row(negatives, reader, seed=[config.seed, 3])
+def _synthetic_negatives(config: Config, corpus: Corpus, progress: Progress) -> list[StreamFeatures]:
+    joined = development_row(config, corpus)
     if not joined.size:
         return []
     features = compute_clip_features([joined], workers=1, progress=progress, what="synthetic development negatives")[0]

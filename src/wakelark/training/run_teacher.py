@@ -11,7 +11,7 @@ from wakelark.errors import DataError
 from wakelark.features.logmel_torch import LogMel
 from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.losses.pooling import max_pool
-from wakelark.models.student import Student
+from wakelark.models.build import AnyStudent
 from wakelark.training.teacher import EmbeddingGrid, Teacher, as_float, weights_fingerprint
 
 _BLOCK = 64
@@ -24,7 +24,7 @@ class RunTeacher(Teacher):
         student: trained; it is put into evaluation mode.
     """
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: AnyStudent) -> None:
         self._student = student.eval()
         self._front_end = LogMel()
         reach = torch.tensor([student.receptive_field_frames, student.step_samples])
