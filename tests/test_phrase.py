@@ -139,8 +139,9 @@ def test_near_misses_are_near_and_never_the_phrase(phrase: str) -> None:
     said = pronounce(phrase, language="en-us", extra=[])
     found = near_misses(said, phrase=phrase, language="en-us", count=60, rng=np.random.default_rng(3))
     target = said[0].sounds.flat
-    assert len(found) == 60
-    assert len({miss.text for miss in found}) == 60
+    assert [miss.held_out for miss in found].count(False) == 60
+    assert [miss.held_out for miss in found].count(True) == 15
+    assert len({miss.text for miss in found}) == 75
     assert {miss.kind for miss in found} == {"near_miss", "partial", "swap"}
     for miss in found:
         sounds = espeak().flat(miss.text, voice="gmw/en-US")
@@ -172,9 +173,34 @@ def test_a_second_pronunciation_is_no_near_miss_of_the_first() -> None:
 def test_without_a_word_list_sounds_are_exchanged_and_the_risk_says_so() -> None:
     said = pronounce("saluton amiko", language="eo", extra=[])
     found = near_misses(said, phrase="saluton amiko", language="eo", count=40, rng=np.random.default_rng(0))
-    assert len(found) == 40
+    assert [miss.held_out for miss in found].count(False) == 40
     assert any("[[" in miss.text for miss in found if miss.kind == "near_miss")
     assert any("no word list" in r.what for r in risk("saluton amiko", said, language="eo"))
+
+
+@pytest.mark.parametrize(
+    ("language", "phrase"),
+    [("cy", "helo cegin"), ("sw", "habari nyumba"), ("ka", "გამარჯობა"), ("cmn", "小爱同学"), ("ja", "ねえ テレビ")],
+)
+def test_near_misses_in_languages_with_few_resources(language: str, phrase: str) -> None:
+    said = pronounce(phrase, language=language, extra=[])
+    found = near_misses(said, phrase=phrase, language=language, count=24, rng=np.random.default_rng(0))
+    target, voice = said[0].sounds.flat, espeak().identifier(language)
+    assert [miss.held_out for miss in found].count(False) == 24
+    assert {"near_miss", "partial"} <= {miss.kind for miss in found}
+    assert all(distance(espeak().flat(miss.text, voice=voice), target) >= too_close(target) for miss in found)
+    risk(phrase, said, language=language)
+
+
+def test_repeated_words_are_near_misses_unless_the_phrase_is_in_them() -> None:
+    def texts(phrase: str) -> set[str]:
+        said = pronounce(phrase, language="en-us", extra=[])
+        found = near_misses(said, phrase=phrase, language="en-us", count=120, rng=np.random.default_rng(0))
+        assert not any(contains_phrase(espeak().flat(m.text, voice="gmw/en-US"), said[0].sounds.flat) for m in found)
+        return {miss.text for miss in found}
+
+    assert {"hey hey", "computer computer"} <= texts("hey computer")  # but not "hey hey computer"
+    assert "hey smart smart mirror" in texts("hey smart mirror")
 
 
 def risks_of(phrase: str) -> list[str]:

@@ -18,7 +18,7 @@ from wakelark.corpus.synthesise import Job, Spoken, synthesise
 from wakelark.corpus.texts import CARRIERS, SENTENCES, sentences
 from wakelark.corpus.voice_split import split_voices
 from wakelark.errors import ConfigError, DataError
-from wakelark.phrase import near_misses, pronounce
+from wakelark.phrase import NearMiss, contains_phrase, espeak, near_misses, pronounce
 
 
 def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
@@ -88,7 +88,7 @@ def test_the_plan_has_the_numbers_of_the_configuration() -> None:
     framed = sum(job.kind == "in_sentence" for job in positives)
     assert 0.12 < framed / 200 < 0.4
     assert all("hey computer" in job.text for job in positives)
-    assert not any("hey computer" in job.text for job in hard + ordinary)
+    assert not any(job.text.split()[-2:] == ["hey", "computer"] for job in hard + ordinary)
     for split in ("dev", "test"):
         assert 0.04 < np.mean([job.split == split for job in positives]) < 0.25
         assert any(job.split == split for job in hard)
@@ -103,6 +103,33 @@ def test_one_voice_has_one_split_and_negatives_share_the_voices() -> None:
     assert all(len(found) == 1 for found in splits.values())
     positive = {job.voice.bases for job in jobs if job.label}
     assert {job.voice.bases for job in jobs if job.hard_negative} <= positive
+
+
+def test_near_miss_texts_of_voices_that_are_not_trained_on_are_their_own() -> None:
+    hard = [job for job in plan(small_config(espeak=400)) if job.hard_negative]
+    spoken = {split: {job.text for job in hard if job.split == split} for split in ("train", "dev", "test")}
+    assert all(len(texts) > 4 for texts in spoken.values())
+    assert not spoken["train"] & (spoken["dev"] | spoken["test"])
+    assert not spoken["dev"] & spoken["test"]
+
+
+def test_no_voice_says_the_phrase_in_its_own_accent_where_another_says_a_near_miss() -> None:
+    """In the United States "hey moaner" ends in a vowel of its own; in Britain it is the phrase."""
+    config = small_config(espeak=100)
+    config.phrase = "hey mona"
+    config.corpus.near_miss_ratio = 2.0
+    said = pronounce(config.phrase, language=config.language, extra=[])
+    misses = [NearMiss(text=text, kind="near_miss", distance=1.0, phonemes="") for text in ("hey moaner", "hey moment")]
+    engines = {"espeak": make_engine("espeak", voices_dir=None)}
+    cast = cast_voices(engines, config=config, rng=np.random.default_rng(0))
+    jobs = plan_jobs(said, misses, config=config, cast=cast, engines=engines, rng=np.random.default_rng(0))
+    hard = [job for job in jobs if job.hard_negative]
+    assert len(hard) == 200
+    british = {job.voice.accent for job in hard} - {job.voice.accent for job in hard if "moaner" in job.text}
+    assert "gmw/en" in british
+    for job in hard:
+        phrase, sounds = (espeak().flat(text, voice=job.voice.accent) for text in ("hey mona", job.text))
+        assert not contains_phrase(sounds, phrase)
 
 
 def test_the_plan_is_a_function_of_the_seed() -> None:

@@ -37,7 +37,7 @@ class CorpusConfig(Section):
     sentence_ratio: float = Field(default=0.5, ge=0)
     """Ordinary sentences per positive clip, in the same voices."""
     near_miss_phrases: int = Field(default=120, ge=0)
-    """How many different near-miss phrases are spoken."""
+    """How many near-miss phrases the training voices speak; a quarter as many again are kept for the others."""
     dev_share: float = Field(default=0.12, gt=0, lt=0.5)
     test_share: float = Field(default=0.12, gt=0, lt=0.5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -98,12 +99,13 @@ def plan_jobs(
 
     Args:
         pronunciations: of the phrase; used in turn.
-        near_misses: spoken by the same voices, the closer the more often.
+        near_misses: spoken by the same voices, the closer the more often; those held out only by voices that are not
+            trained on, which speak nothing else where there are enough.
         config: numbers and shares are in `config.corpus`; they hold per engine.
         cast: from `cast_voices`.
         engines: by name; those that take plain text only are spared the phonemes.
     """
-    corpus = config.corpus
+    corpus, home = config.corpus, espeak().identifier(config.language)
     jobs: list[Job] = []
     for name, engine in engines.items():
         voices = [voice for voice in cast.voices if voice.engine == name]
@@ -111,7 +113,7 @@ def plan_jobs(
         if count == 0 or not voices:
             continue
         sayable = [p.text for p in pronunciations if engine.takes_phonemes or p.plain_text]
-        misses = [m for m in near_misses if engine.takes_phonemes or m.plain_text]
+        misses = _NearTexts([m for m in near_misses if engine.takes_phonemes or m.plain_text], pronunciations, home)
         if not sayable:
             continue  # the phrase is given as phonemes only, and this engine reads text
         speaker = _Speaker(name, _spread(voices, rng), cast.split, rng)
@@ -124,11 +126,11 @@ def plan_jobs(
             framed = rng.random() < share
             said = frames[rng.integers(len(frames))].format(text) if framed else text
             jobs.append(speaker.job(said, kind="in_sentence" if framed else "alone", label=1))
-        for miss in _weighted(misses, round(count * corpus.near_miss_ratio), rng):
-            framed = rng.random() < share
-            said = frames[rng.integers(len(frames))].format(miss.text) if framed else miss.text
-            said = said if without_phrase([said], pronunciations, config) else miss.text
-            jobs.append(speaker.job(said, kind=miss.kind, label=0, hard_negative=1))
+        for drawn in _weighted(misses.trained, round(count * corpus.near_miss_ratio), rng):
+            frame = str(frames[rng.integers(len(frames))]) if rng.random() < share else "{}"
+            if (found := misses.for_voice(drawn, frame, speaker.voice, cast.split)) is not None:
+                said, miss = found
+                jobs.append(speaker.job(said, kind=miss.kind, label=0, hard_negative=1))
         others = without_phrase(sentences(config.language, short=name in _SLOW, rng=rng), pronunciations, config)
         for index in range(round(count * corpus.sentence_ratio) if others else 0):
             jobs.append(speaker.job(others[index % len(others)], kind="sentence", label=0))
@@ -146,7 +148,7 @@ def plan_sentences(
             continue
         speaker = _Speaker(name, _spread(voices, rng), cast.split, rng)
         chosen = rng.integers(len(texts), size=count)
-        jobs += [speaker.job(texts[index], kind="sentence", label=0) for index in chosen]
+        jobs += [speaker.job(texts[int(index)], kind="sentence", label=0) for index in chosen]
     return jobs
 
 
@@ -157,8 +159,13 @@ class _Speaker:
         self._engine, self._order, self._split, self._rng = engine, order, split, rng
         self._turn = 0
 
+    @property
+    def voice(self) -> Voice:
+        """Who speaks the next job."""
+        return self._order[self._turn % len(self._order)]
+
     def job(self, text: str, *, kind: str, label: int, hard_negative: int = 0) -> Job:
-        voice = self._order[self._turn % len(self._order)]
+        voice = self.voice
         self._turn += 1
         rng = self._rng
         slow, fast = _SPEEDS[self._engine]
@@ -182,6 +189,44 @@ class _Speaker:
             split=self._split[voice.name],
             hard_negative=hard_negative,
         )
+
+
+class _NearTexts:
+    """Which near miss a voice speaks: never what is the phrase in its accent, and in each split other texts."""
+
+    def __init__(self, misses: Sequence[NearMiss], pronunciations: Sequence[Pronunciation], home: str) -> None:
+        held_out = [miss for miss in misses if miss.held_out]
+        self.trained = [miss for miss in misses if not miss.held_out]
+        self._own = {"dev": held_out[0::2], "test": held_out[1::2]}
+        self._turns = {"dev": 0, "test": 0}
+        self._phrases = [p.text for p in pronunciations]
+        self._home = home  # the accent of the language itself
+
+    def for_voice(
+        self, drawn: NearMiss, frame: str, voice: Voice, splits: dict[str, str]
+    ) -> tuple[str, NearMiss] | None:
+        """The text to speak, in the frame if that does not make it the phrase ("a" + "lexa"), and its near miss.
+
+        That is `drawn` for a voice that is trained on, otherwise the next of the split's own; the one after it where
+        the voice's accent makes it the phrase; None if all are.
+        """
+        split = splits[voice.name]
+        row, first = self.trained, self.trained.index(drawn)
+        if own := self._own.get(split, []):
+            row, first = own, self._turns[split]
+            self._turns[split] += 1
+        accents = {self._home, voice.accent}
+        for miss in (*row[first % len(row) :], *row[: first % len(row)]):
+            for text in (frame.format(miss.text), miss.text):
+                if not any(_holds(text, phrase, accent) for phrase in self._phrases for accent in accents):
+                    return text, miss
+        return None
+
+
+@lru_cache(maxsize=8192)
+def _holds(text: str, phrase: str, accent: str) -> bool:
+    """Whether the phrase is heard in a text, both spoken in one accent."""
+    return contains_phrase(espeak().flat(text, voice=accent), espeak().flat(phrase, voice=accent))
 
 
 def _spread(voices: Sequence[Voice], rng: np.random.Generator) -> list[Voice]:

@@ -9,6 +9,7 @@ from wakelark.phrase.distance import SegmentTable, flatten
 from wakelark.phrase.espeakng import espeak
 
 _WORDS = 25_000
+_UNSPACED = ("zh", "ja", "ko")  # wordfreq would cut these texts into words with packages that wakelark does without
 _OTHER_CODES = {"cmn": "zh", "yue": "zh", "no": "nb"}  # espeak's code -> the word lists' code
 
 
@@ -39,6 +40,9 @@ def zipf(word: str, *, language: str) -> float:
     import wordfreq
 
     code = word_code(language)
+    if code in _UNSPACED:
+        frequency = wordfreq.get_frequency_dict(code).get(word, 0.0)
+        return round(wordfreq.freq_to_zipf(frequency), 2) if frequency else 0.0
     return wordfreq.zipf_frequency(word, code) if code else 0.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -25,6 +25,7 @@ _SHARES = {"near_miss": 0.76, "partial": 0.12, "swap": 0.12}
 _PAIR_WORDS = 6000  # pairs are made of words that are really common
 _CLOSENESS = 0.6  # the larger, the less the closest are preferred
 _USES_PER_WORD = 0.08  # at most this share of the near misses hold the same replacing word
+_HELD_OUT_SHARE = 0.25
 _STRESS = "',%="  # marks before an espeak mnemonic
 _INSERTED = {"en": ("the", "my", "a", "this", "your", "big"), "de": ("der", "mein", "die"), "fr": ("le", "mon", "la"),
              "es": ("el", "mi", "la"), "it": ("il", "mio", "la"), "nl": ("de", "mijn", "het")}  # fmt: skip
@@ -39,12 +40,14 @@ class NearMiss:
         kind: "near_miss", "partial" or "swap".
         distance: to the nearest pronunciation of the phrase, at least `too_close` of it.
         phonemes: IPA.
+        held_out: kept for voices that are not trained on, so that these hear other texts than training has.
     """
 
     text: str
     kind: str
     distance: float
     phonemes: str
+    held_out: bool = False
 
     @property
     def plain_text(self) -> bool:
@@ -66,6 +69,7 @@ def near_misses(
 ) -> list[NearMiss]:
     """Up to `count` different ones, closest first, none `too_close` to a pronunciation nor holding one.
 
+    When that many more are known, a quarter as many again follow that are `held_out`; they do not count.
     A language without a word list gets parts, swaps and phrases with exchanged phonemes only; `risk` says so.
 
     Raises:
@@ -170,22 +174,25 @@ def _swaps(spelled: Pronunciation, language: str) -> list[str]:
     orders = permutations(words) if len(words) <= 4 else [words[::-1], words[1:] + words[:1]]
     texts = [" ".join(order) for order in orders]
     texts += [f"{word} {word}" for word in words]
+    # "hey smart smart mirror"; of two words, one repeated, the phrase itself remains.
+    texts += [" ".join([*words[: i + 1], *words[i:]]) for i in range(len(words))] if len(words) > 2 else []
     inserted = _INSERTED.get(language.partition("-")[0].lower(), ())
     texts += [" ".join([*words[:i], extra, *words[i:]]) for i in range(1, len(words)) for extra in inserted]
     return [text for text in dict.fromkeys(texts) if text != " ".join(words)]
 
 
 def _mutations(spelled: Pronunciation, voice: str, count: int, rng: np.random.Generator) -> list[str]:
-    """The phrase with one or two phonemes exchanged for others of the language, spoken as phonemes."""
+    """The phrase with one or two phonemes, or some more, exchanged for others of the language, spoken as phonemes."""
     sounds = [m for word in spelled.sounds.mnemonics for m in word]
     # Without a word list: the sounds espeak gives the Latin alphabet's syllables in this language.
     syllables = " ".join(c + v for c in "bdfghklmnprstvz" for v in "aeiou")
     sample = espeak().phonemes(syllables, voice=voice).mnemonics
     inventory = sorted({m.lstrip(_STRESS) for word in (*sample, tuple(sounds)) for m in word})
+    most = 3 + len(sounds) // 8  # in a long phrase two exchanged sounds may still be too close
     texts: list[str] = []
     for _ in range(3 * count):
         changed = list(sounds)
-        for position in rng.choice(len(sounds), size=min(len(sounds), int(rng.integers(1, 3))), replace=False):
+        for position in rng.choice(len(sounds), size=min(len(sounds), int(rng.integers(1, most))), replace=False):
             old = changed[position]
             stress = old[: len(old) - len(old.lstrip(_STRESS))]
             changed[position] = stress + inventory[rng.integers(len(inventory))]
@@ -198,14 +205,24 @@ def _bracketed(mnemonics: Sequence[str]) -> str:
 
 
 def _select(pools: dict[str, list[NearMiss]], *, count: int, language: str, rng: np.random.Generator) -> list[NearMiss]:
-    """Draw by closeness without repeating one word too often; what one kind lacks, near misses fill up."""
+    """Draw by closeness, then the held-out ones from what is left."""
+    drawn = {kind: _drawn(pools[kind], language, rng) for kind in ("partial", "swap", "near_miss")}
+    chosen = _filled(drawn, count)
+    taken = {miss.text for miss in chosen}
+    left = {kind: [miss for miss in row if miss.text not in taken] for kind, row in drawn.items()}
+    held_out = [replace(miss, held_out=True) for miss in _filled(left, round(_HELD_OUT_SHARE * count))]
+    return sorted(chosen + held_out, key=lambda miss: miss.distance)
+
+
+def _filled(drawn: dict[str, list[NearMiss]], count: int) -> list[NearMiss]:
+    """The first of each kind, without repeating one word too often; what one kind lacks, near misses fill up."""
     chosen: list[NearMiss] = []
     uses: dict[str, int] = {}
     most = max(2, round(_USES_PER_WORD * count))
-    for kind in ("partial", "swap", "near_miss"):
+    for kind, row in drawn.items():
         room = count - len(chosen) if kind == "near_miss" else round(_SHARES[kind] * count)
         taken = 0
-        for miss in _drawn(pools[kind], language, rng):
+        for miss in row:
             if taken == room:
                 break
             own = [word for word in miss.text.split() if kind == "near_miss"]
@@ -215,7 +232,7 @@ def _select(pools: dict[str, list[NearMiss]], *, count: int, language: str, rng:
                 uses[word] = uses.get(word, 0) + 1
             chosen.append(miss)
             taken += 1
-    return sorted(chosen, key=lambda miss: miss.distance)
+    return chosen
 
 
 def _drawn(pool: list[NearMiss], language: str, rng: np.random.Generator) -> list[NearMiss]:
