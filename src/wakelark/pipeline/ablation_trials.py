@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, to_int16
 from wakelark.config import Config, EvaluationConfig
@@ -19,10 +20,11 @@ from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.errors import DataError
 from wakelark.evaluation.events import Float64Array, smooth, smoothing_steps
 from wakelark.evaluation.stream import stream_events
+from wakelark.export.front_ends import LAG_FRAMES
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, test_noise
-from wakelark.pipeline.networks import Network
+from wakelark.pipeline.networks import Features, Network, TinyNetwork
 from wakelark.pipeline.report import clip_source
 from wakelark.pipeline.scoring import ClipSource, clip_trial
 from wakelark.training.clip_audio import ClipReader
@@ -51,6 +53,7 @@ class HeldOutSet:
         what: the positives in words.
         clean, noisy: the same clips.
         streams: recordings without the phrase.
+        seconds: length of each recording, without the gaps between its files.
         key: of all of it.
     """
 
@@ -58,12 +61,8 @@ class HeldOutSet:
     clean: Sequence[HeldOutTrial]
     noisy: Sequence[HeldOutTrial]
     streams: Sequence[StreamFeatures]
+    seconds: Sequence[float]
     key: str
-
-    @property
-    def seconds(self) -> list[float]:
-        """Length of each recording."""
-        return [stream.samples / SAMPLE_RATE for stream in self.streams]
 
     @property
     def hours(self) -> float:
@@ -117,39 +116,65 @@ def prepare_held_out(
     if not file.is_file():
         write_atomically(file, _packed(_trials(config, corpus, clips, progress)))
     trials = _unpacked(file)
+    streams = _streams(config, corpus, progress)
+    seconds = [stream.seconds for stream in corpus.roles("test")] or [streams[0].samples / SAMPLE_RATE]
     return HeldOutSet(
-        what=what, clean=trials[: len(clips)], noisy=trials[len(clips) :],
-        streams=_streams(config, corpus, progress), key=key,
-    )  # fmt: skip
+        what=what, clean=trials[: len(clips)], noisy=trials[len(clips) :], streams=streams, seconds=seconds, key=key
+    )
 
 
 def score_held_out(network: Network, test: HeldOutSet, evaluation: EvaluationConfig) -> HeldOutScores:
     """Score all trials and recordings; by the same rules as `wakelark evaluate`, from features."""
-    steps = smoothing_steps(step_s=network.step_s, smoothing_s=evaluation.smoothing_s)
+    listener = _Listener(network, smoothing_steps(step_s=network.step_s, smoothing_s=evaluation.smoothing_s))
     found = [
         stream_events(
-            network.scores(stream), step_s=network.step_s, smoothing_steps=steps,
+            listener.scores(stream), step_s=network.step_s, smoothing_steps=listener.smoothing_steps,
             refractory_s=evaluation.refractory_s, floor=EVENT_FLOOR,
         )
         for stream in test.streams
     ]  # fmt: skip
     recordings = [np.full(len(events), number, np.int64) for number, events in enumerate(found)]
     # stream_events counts steps from the first score; that step ends at first_s.
-    start_s = network.first_s - network.step_s
+    start_s = listener.first_s - network.step_s
     return HeldOutScores(
-        clean=np.array([_hit_score(network, trial, steps) for trial in test.clean]),
-        noisy=np.array([_hit_score(network, trial, steps) for trial in test.noisy]),
+        clean=np.array([listener.hit_score(trial) for trial in test.clean]),
+        noisy=np.array([listener.hit_score(trial) for trial in test.noisy]),
         recording=np.concatenate(recordings),
         time_s=np.concatenate([events.times_s + start_s for events in found]),
         score=np.concatenate([events.scores for events in found]),
-    )  # fmt: skip
+    )
 
 
-def _hit_score(network: Network, trial: HeldOutTrial, steps: int) -> float:
-    smoothed = smooth(network.scores(trial.features), steps)
-    times_s = network.first_s + np.arange(len(smoothed)) * network.step_s
-    inside = (times_s >= trial.hit_from_s - 1e-9) & (times_s <= trial.hit_until_s + 1e-9)
-    return float(smoothed[inside].max()) if inside.any() else 0.0
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    logmel: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
+
+
+class _Listener:
+    """A network whose steps lie where those of its file lie that listens from the start of the audio.
+
+    A student is not the same at every phase of its 40 ms; the file's steps end at whole multiples of them. For the
+    teacher, whose embeddings are computed from the start of the audio, the phase is left as it is.
+    """
+
+    def __init__(self, network: Network, smoothing_steps: int) -> None:
+        self.network, self.smoothing_steps = network, smoothing_steps
+        self.skipped, self.first_s = 0, network.first_s
+        if isinstance(network, TinyNetwork):
+            # Step n of the file ends with frame `stride (n + 1) - LAG_FRAMES - 1` of the audio.
+            self.skipped = (-LAG_FRAMES - network.receptive) % network.stride
+            steps = (self.skipped + network.receptive + LAG_FRAMES) // network.stride
+            self.first_s = steps * network.step_s
+
+    def scores(self, features: Features) -> Float64Array:
+        return self.network.scores(_Frames(features.logmel[self.skipped :], features.embeddings))
+
+    def hit_score(self, trial: HeldOutTrial) -> float:
+        smoothed = smooth(self.scores(trial.features), self.smoothing_steps)
+        times_s = self.first_s + np.arange(len(smoothed)) * self.network.step_s
+        inside = (times_s >= trial.hit_from_s - 1e-9) & (times_s <= trial.hit_until_s + 1e-9)
+        return float(smoothed[inside].max()) if inside.any() else 0.0
 
 
 def _trials(config: Config, corpus: Corpus, clips: Sequence[ClipSource], progress: Progress) -> list[HeldOutTrial]:
