@@ -7,7 +7,7 @@ import pytest
 
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
-from wakelark.training.batches import batches, shares
+from wakelark.training.batches import batches, negative_weights, shares
 from wakelark.training.view_store import ViewStore
 
 
@@ -122,3 +122,42 @@ def test_draws_are_as_even_as_whole_numbers_allow() -> None:
 def test_one_class_alone_is_refused(group: tuple[int, dict[str, object]], missing: str) -> None:
     with pytest.raises(DataError, match=f"no {missing} views"):
         epoch_of(store_of(group))
+
+
+def fooling(added: int, mined: int) -> ViewStore:
+    """Mined sounds of two sources and false alarms that a user brought, beside everything else."""
+    return store_of(
+        (300, phrase("piper", "joe")), (200, {"kind": "sentence", "voice": "piper/joe"}),
+        (200, {"kind": "near_miss", "hard_negative": 1, "voice": "piper/joe"}),
+        (3000, {"kind": "recording", "source": "big"}), (100, {"kind": "own_negative", "source": "mine"}),
+        (mined, {"kind": "mined", "hard_negative": 1, "source": "tv"}),
+        (mined // 10, {"kind": "mined", "hard_negative": 1, "source": "radio"}),
+        (added, {"kind": "own_negative", "hard_negative": 1, "source": "alarms"}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("added", "mined"), [(1, 0), (30, 0), (5, 1000), (400, 400), (0, 30)])
+@pytest.mark.parametrize("hard_share", [0.1, 0.3, 0.5])
+def test_what_fooled_a_model_is_hard_and_never_more_than_a_quarter(added: int, mined: int, hard_share: float) -> None:
+    store = fooling(added, mined)
+    negatives = np.flatnonzero(store.labels == 0)
+    weights = negative_weights(store, negatives, hard_share=hard_share, source_share=0.5)
+    fooled = store.of_clips(lambda clip: clip.kind in ("mined", "own_negative") and clip.hard_negative == 1)
+    assert weights[fooled[negatives]].sum() == pytest.approx(hard_share / 2)
+    assert weights[fooled[negatives]].sum() <= 0.25 + 1e-9
+    assert weights[store.hard[negatives]].sum() == pytest.approx(hard_share)
+    drawn = np.concatenate(epoch_of(store, hard_share=hard_share))
+    drawn = drawn[store.labels[drawn] == 0]
+    assert fooled[drawn].mean() == pytest.approx(hard_share / 2, abs=0.01)
+    assert (~store.hard[drawn]).mean() >= 0.5 - 0.01
+
+
+def test_a_users_few_false_alarms_are_not_drowned_by_mined_ones() -> None:
+    """Each is drawn as often as a mined view: both fooled a model."""
+    store = fooling(40, 200)
+    drawn = np.concatenate(epoch_of(store, hard_share=0.4, steps=200))
+    sources = store.of_clips(lambda clip: clip.source if clip.hard_negative else "")[drawn]
+    counts = {name: int((sources == name).sum()) for name in ("tv", "radio", "alarms")}
+    assert counts["tv"] / sum(counts.values()) == pytest.approx(0.5, abs=0.02)  # the cap of a source
+    assert counts["alarms"] / 40 == pytest.approx(counts["radio"] / 20, rel=0.1)
+    assert counts["alarms"] / 40 > counts["tv"] / 200

@@ -65,7 +65,7 @@ def test_nothing_brought_is_no_key(run: RunFolder) -> None:
 def test_kept_sounds_are_hard_negatives_and_quarantined_ones_are_not_trained_on(run: RunFolder) -> None:
     harvested(run, "keep", "quarantine", "keep")
     got = material(run)
-    assert got.facts["mined"] == {"kept": 2, "quarantined": 1, "deleted": 0, "refused": []}
+    assert got.facts["mined"] == {"kept": 2, "quarantined": 1, "deleted": 0, "repeated": 0, "refused": []}
     assert {(c.kind, c.label, c.hard_negative, c.split, c.source, c.voice) for c in got.clips} == {
         ("mined", 0, 1, "train", "tv", "recording/monday.wav")
     }
@@ -76,11 +76,11 @@ def test_the_user_may_delete_a_wav_or_a_line_or_change_a_status(run: RunFolder) 
     keys = [material(run).key]
     (folder / "0.wav").unlink()
     keys.append(material(run).key)
-    assert material(run).facts["mined"] == {"kept": 2, "quarantined": 1, "deleted": 1, "refused": []}
+    assert material(run).facts["mined"] == {"kept": 2, "quarantined": 1, "deleted": 1, "repeated": 0, "refused": []}
     lines = (folder / "mined.jsonl").read_text().splitlines()
     (folder / "mined.jsonl").write_text("\n".join([lines[0], "", lines[2], lines[3].replace("quarantine", "keep")]))
     keys.append(material(run).key)
-    assert material(run).facts["mined"] == {"kept": 2, "quarantined": 0, "deleted": 1, "refused": []}
+    assert material(run).facts["mined"] == {"kept": 2, "quarantined": 0, "deleted": 1, "repeated": 0, "refused": []}
     assert len({*keys, ""}) == 4
     assert material(run).key == keys[-1]
 
@@ -91,6 +91,7 @@ def test_only_what_is_trained_on_changes_the_key(run: RunFolder) -> None:
     harvested(run, "quarantine", first=5)
     harvested(run, "keep")  # the same sound again
     assert material(run).key == key
+    assert material(run).facts["mined"] == {"kept": 1, "quarantined": 1, "deleted": 0, "repeated": 1, "refused": []}
     harvested(run, "keep", first=6)
     assert material(run).key != key
 

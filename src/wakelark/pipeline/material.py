@@ -64,7 +64,7 @@ def read_material(folder: RunFolder, *, workers: int, progress: Progress) -> Mat
 def _add_mined(material: Material, folders: Sequence[Path], *, workers: int, progress: Progress) -> dict[str, object]:
     """Kept sounds whose files are still there become hard negatives; returns the counts."""
     seen = {clip.id for clip in material.clips}
-    kept = quarantined = deleted = 0
+    kept = quarantined = deleted = repeated = 0
     refused: list[str] = []
     for folder in folders:
         listed = read_list(folder)
@@ -81,8 +81,9 @@ def _add_mined(material: Material, folders: Sequence[Path], *, workers: int, pro
         seen |= {clip.id for clip in clips}
         material.clips += clips
         kept += len(clips)
+        repeated += len(report.duplicates) + len(report.clips) - len(clips)
     material.warnings += [f"skipped {problem}" for problem in refused]
-    return {"kept": kept, "quarantined": quarantined, "deleted": deleted, "refused": refused}
+    return {"kept": kept, "quarantined": quarantined, "deleted": deleted, "repeated": repeated, "refused": refused}
 
 
 def _mined_clip(clip: Clip, sound: FoundSound) -> Clip:

@@ -15,6 +15,8 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
         path = folder.root / model["file"]
         lines.append(f"{path}  {model['size_bytes'] / 1e3:.0f} kB")
         lines.append(f"  misses {_share(figures['miss_rate'])} of the test voices, {_alarms(model)}")
+    lines += [_round_line(number, entry) for number, entry in enumerate(report["facts"]["mining"], 1)]
+    lines += _material_lines(report["facts"].get("material"))
     for warning in report["warnings"]:
         lines.append(f"note: {warning}")
     lines += [
@@ -23,6 +25,24 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
         f'try it: wakelark listen "{folder.root / report["models"][0]["file"]}"',
     ]
     return "\n".join(lines)
+
+
+def _round_line(number: int, entry: dict[str, Any]) -> str:
+    before, after = (f"{100 * entry[name]:.1f} %" for name in ("figure_before", "figure_after"))
+    return (
+        f"mining round {number}: {entry['events']} sounds that fooled the model ({entry['quarantined']} quarantined), "
+        f"development misses {before} before, {after} after: {'kept' if entry['kept'] else 'UNDONE'}"
+    )
+
+
+def _material_lines(material: dict[str, Any] | None) -> list[str]:
+    if not material:
+        return []
+    mined, added = material["mined"], material["added"]
+    return [
+        f"your material: {mined['kept']} mined sounds ({mined['quarantined']} more in quarantine), added "
+        f"{added['positive']} positive, {added['negative']} negative, {added['hard_negative']} hard negative"
+    ]
 
 
 def _share(value: float | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -77,6 +78,8 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
             return json.loads(folder.report.read_text(encoding="utf-8"))
         run = Run(config=config, folder=folder, progress=progress, device=device, material=material)
         folder.begin(material.key)
+        if folder.report.is_file():
+            run.warn(_before(json.loads(folder.report.read_text(encoding="utf-8"))))
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
         try:
@@ -87,6 +90,16 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
             raise
         except SetupError as error:
             raise SetupError(f"{error}\nWhat is finished is kept; then go on with: {folder.resume_command}") from error
+
+
+def _before(report: dict[str, Any]) -> str:
+    """What the models of the same run did before the user's new material."""
+    figures = [
+        f"{model['file']} missed {100 * model['realised']['miss_rate']:.1f} % and gave "
+        f"{model['realised']['fa_per_hour']:.2f} false alarms per hour"
+        for model in report["models"] if None not in (model["realised"]["miss_rate"], model["realised"]["fa_per_hour"])
+    ]  # fmt: skip
+    return f"trained anew with new material; before it {', '.join(figures) or 'nothing could be measured'}"
 
 
 def _stages(run: Run) -> dict[str, object]:
