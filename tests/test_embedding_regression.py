@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from wakelark.config import Config
 from wakelark.errors import ConfigError, DataError
 from wakelark.losses.embedding import Whitening
+from wakelark.models.bc_resnet import BcResNet
+from wakelark.models.build import AnyStudent
 from wakelark.models.student import Student
 from wakelark.training.alignment import Grid
 from wakelark.training.batch import Batch
@@ -135,9 +137,12 @@ def test_killed_and_resumed_projection_and_student_end_with_the_same_bits(tmp_pa
     ]
 
 
-def test_the_trainers_forward_is_the_students() -> None:
+@pytest.mark.parametrize(
+    ("student", "pairs"), [(small_student(), 16), (BcResNet(width=0.5, dropout=0.1), 6)], ids=["ds_tcn", "bc_resnet"]
+)
+def test_every_student_learns_embeddings_and_the_trainers_forward_is_its_own(student: AnyStudent, pairs: int) -> None:
     config = every_term()
-    student = small_student().eval()
+    student.eval()
     regression = build_regression(config, model=student, embeddings=embeddings_of(9, 9, 64).numpy())
     trainer = build_trainer(config, model=student, teacher=Teacher(), regression=regression)
     batch = next(batches(0))
@@ -146,6 +151,14 @@ def test_the_trainers_forward_is_the_students() -> None:
     assert torch.equal(forward.outputs, forward.step_logits.amax(dim=1))
     assert forward.trunk is not None
     assert torch.equal(forward.trunk, student.trunk(batch.features))
+    # The first embeddings end before a network of a longer memory has heard enough for its first step.
+    assert batch.teacher_embeddings is not None
+    changed = batch.teacher_embeddings.clone()
+    changed[:, : 16 - pairs] = 0
+    losses = regression(forward.trunk, batch.teacher_embeddings)
+    assert torch.equal(regression(forward.trunk, changed), losses)
+    changed[:, 16 - pairs] = 0
+    assert not torch.equal(regression(forward.trunk, changed), losses)
 
 
 def test_the_loss_by_hand() -> None:
@@ -239,7 +252,7 @@ def test_the_trunk_has_a_rate_of_its_own() -> None:
         assert factor_of[id(parameter)] == (0.25 if name.startswith("trunk.") else 1.0)
         assert decay_of[id(parameter)] == (0.01 if parameter.ndim > 1 else 0.0)
     assert all(factor_of[id(parameter)] == 1.0 for parameter in companion.parameters())
-    even = build_optimizer(student, learning_rate=0.1, weight_decay=0.01)
+    even = build_optimizer(student, learning_rate=0.1, weight_decay=0.01, trunk_rate=1.0)
     assert [group["rate_factor"] for group in even.param_groups] == [1.0, 1.0]
 
 

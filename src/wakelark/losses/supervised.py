@@ -8,11 +8,11 @@ from torch.nn import functional
 from wakelark.errors import DataError, ModelError
 
 
-def supervised_loss(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def supervised_loss(outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross entropy of every example, not reduced.
 
     One logit per example (`[B]` or `[B, 1]`) is the logit of "holds the phrase" and gives the binary cross entropy;
-    `[B, C]` with C >= 2 are the logits of C classes and give the softmax cross entropy. With label smoothing that share
+    `[B, C]` with C >= 2 are the logits of C classes and give the softmax cross entropy. With smoothing, that share
     of every target is spread evenly over the classes (C = 2 for one logit): 0 and 1 become s / 2 and 1 - s / 2.
 
     Shape: outputs `[B]`, `[B, 1]` or `[B, C]`, targets `[B]` (0/1, or the class) `-> [B]`
@@ -28,7 +28,7 @@ def supervised_loss(outputs: Tensor, targets: Tensor, label_smoothing: float = 0
     check_shapes(outputs, targets)
     if is_one_logit(outputs):
         logits = outputs.reshape(-1)
-        wanted = targets.to(logits.dtype) * (1.0 - label_smoothing) + 0.5 * label_smoothing
+        wanted = targets.to(logits.dtype) * (1.0 - smoothing) + 0.5 * smoothing
         return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     classes = outputs.shape[1]
     labels = targets.long()
@@ -37,7 +37,7 @@ def supervised_loss(outputs: Tensor, targets: Tensor, label_smoothing: float = 0
             f"a target is outside the {classes} classes of the model's outputs [B, {classes}]: the targets reach from "
             f"{int(labels.min())} to {int(labels.max())}; train with as many outputs as there are classes"
         )
-    return functional.cross_entropy(outputs, labels, reduction="none", label_smoothing=label_smoothing)
+    return functional.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
 
 
 def is_one_logit(outputs: Tensor) -> bool:

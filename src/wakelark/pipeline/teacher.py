@@ -110,7 +110,9 @@ class HeadTraining:
         head.set_statistics(embeddings[torch.from_numpy(rows)])
         trainer = Trainer(
             model=head,
-            optimizer=build_optimizer(head, learning_rate=teacher.learning_rate, weight_decay=teacher.weight_decay),
+            optimizer=build_optimizer(
+                head, learning_rate=teacher.learning_rate, weight_decay=teacher.weight_decay, trunk_rate=1.0
+            ),
             loss=config.loss,
         )
         plan = TrainingPlan(

@@ -15,6 +15,7 @@ from wakelark.errors import ConfigError
 from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
 from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.losses.embedding import Whitening
+from wakelark.models.build import AnyStudent
 from wakelark.models.student import Student
 from wakelark.training.alignment import Grid
 from wakelark.training.distillation_trainer import DistillationTrainer
@@ -69,7 +70,7 @@ def build_optimizer(
     *,
     learning_rate: float,
     weight_decay: float,
-    trunk_rate: float = 1.0,
+    trunk_rate: float,
     companion: nn.Module | None = None,
 ) -> torch.optim.AdamW:
     """AdamW; weights decay, biases and the scales of normalisations do not.
@@ -108,10 +109,10 @@ def build_regression(config: Config, *, model: nn.Module, embeddings: NDArray[np
     Raises:
         ConfigError: the model has no trunk.
     """
-    if not isinstance(model, Student):
+    if not isinstance(model, AnyStudent):
         raise ConfigError(
             f"distillation.embedding_weight is {config.distillation.embedding_weight}, but the model "
-            f"{type(model).__name__} has no trunk; set it to 0, or take another student.architecture"
+            f"{type(model).__name__} has no trunk; set it to 0, or train a student of wakelark.models"
         )
     # Whole views, so that every place in a view has its share.
     every = -(-embeddings.shape[0] * embeddings.shape[1] // _WHITENING_ROWS)

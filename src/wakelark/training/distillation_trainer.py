@@ -20,7 +20,7 @@ from wakelark.errors import ConfigError, DataError, ModelError
 from wakelark.losses.kl import distillation_kl
 from wakelark.losses.logit import logit_regression, teacher_is_right
 from wakelark.losses.pooling import max_pool
-from wakelark.models.student import Student
+from wakelark.models.build import AnyStudent
 from wakelark.training.batch import Batch, ForwardPass
 from wakelark.training.embedding_regression import EmbeddingRegression
 from wakelark.training.teacher import ModuleTeacher, Teacher, check_teacher_logits
@@ -78,11 +78,11 @@ class DistillationTrainer(Trainer):
         self.distillation = distillation
         self._regression = None
         if distillation.embedding_weight > 0:
-            if regression is None or not isinstance(model, Student):
+            if regression is None or not isinstance(model, AnyStudent):
                 raise ConfigError(
                     f"distillation.embedding_weight is {distillation.embedding_weight}, but the "
                     + (f"model {type(model).__name__} has no trunk" if regression else "trainer has no regression")
-                    + "; set it to 0, or train a student.architecture with a trunk (see build_trainer)"
+                    + "; set it to 0, or train a student of wakelark.models with a regression (see build_regression)"
                 )
             self._regression = self.companions["embedding"] = regression
         self._said: Tensor | None = None  # the teacher's logits of the batch that compute_loss saw last
@@ -128,7 +128,7 @@ class DistillationTrainer(Trainer):
     def forward(self, batch: Batch) -> ForwardPass:
         if self._regression is None:
             return super().forward(batch)
-        assert isinstance(self.model, Student)
+        assert isinstance(self.model, AnyStudent)
         trunk = self.model.trunk(batch.features)
         step_logits = self.model.head(trunk)
         return ForwardPass(outputs=max_pool(step_logits, batch.valid_steps), step_logits=step_logits, trunk=trunk)
