@@ -56,7 +56,7 @@ def test_curves_are_compared_at_the_budget() -> None:
     assert (found.teacher_miss_rate, found.student_miss_rate, found.positives) == (0.25, 0.5, 4)
     assert found.is_better
     assert found.warnings() == []
-    assert "2.0 h of development recordings, at 0.5 false alarms per hour" in found.compared
+    assert "2.00 h of development recordings, at 0.5 false alarms per hour" in found.compared
 
 
 def test_windows_are_compared_at_one_in_a_hundred() -> None:
@@ -82,7 +82,7 @@ def test_a_teacher_that_is_no_better_is_reported(teacher: float, student: float,
     assert quality.is_better is better
     assert len(quality.warnings()) == (better is False)
     if better is False:
-        assert f"misses {teacher:.1%}, the student 20.0%" in quality.warnings()[0]
+        assert f"misses {teacher:.1%} of 50 clips, the student 20.0%" in quality.warnings()[0]
     page = training([], {"enabled": True, "quality": quality.facts()})
     assert {True: "is better", False: "is no better", None: "Both miss nothing"}[better] in page
     assert "run:/a&lt;b&gt;" in page

@@ -15,8 +15,9 @@ from wakelark.config import Config, DistillationConfig
 from wakelark.corpus.clip import Clip
 from wakelark.errors import ConfigError, DataError, ModelError, WakelarkError
 from wakelark.features.logmel_torch import LogMel
+from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
-from wakelark.models.saved import save_student
+from wakelark.models.saved import load_student, save_student
 from wakelark.models.student import Student
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.teachers import build_teacher, check_teachers, hear_views, teacher_names
@@ -111,6 +112,19 @@ def test_a_run_says_what_its_student_says() -> None:
     assert teacher.grid.count(32_000) == trunk.shape[1]
     with pytest.raises(DataError, match="too short"):
         teacher.logits(audio[:, :5000])
+
+
+def test_any_student_teaches(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    large = BcResNet(width=0.5, dropout=0.1).eval()
+    run = RunFolder(tmp_path)
+    save_student(large, run.saved_student)
+    teacher = RunTeacher(load_student(run.saved_student))
+    audio = noise(2)
+    with torch.no_grad():
+        expected = large(LogMel()(audio.float() / 32768)).amax(dim=1)
+    torch.testing.assert_close(teacher.logits(audio), expected)
+    assert teacher.embeddings(audio).shape == (2, teacher.grid.count(32_000), teacher.embedding_size)
 
 
 def test_a_teacher_without_embeddings_says_so() -> None:

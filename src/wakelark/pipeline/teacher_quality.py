@@ -71,8 +71,9 @@ class TeacherQuality:
             return []
         return [
             f"the teacher ({', '.join(self.teachers)}) is no better than the student: it misses "
-            f"{self.teacher_miss_rate:.1%}, the student {self.student_miss_rate:.1%} ({self.compared}); it has nothing "
-            f"to teach here. Try distillation.enabled: false, or another teacher"
+            f"{self.teacher_miss_rate:.1%} of {self.positives} clips, the student {self.student_miss_rate:.1%} "
+            f"({self.compared}); where that holds, it has nothing to teach: compare with distillation.enabled: false, "
+            f"or name another teacher"
         ]
 
 
@@ -85,7 +86,7 @@ def curves_quality(
         teacher_miss_rate=teacher.matched_miss_rate(fa_per_hour),
         student_miss_rate=student.matched_miss_rate(fa_per_hour),
         positives=len(student.positives),
-        compared=f"development clips and {student.hours:.1f} h of development recordings, at {fa_per_hour:g} false "
+        compared=f"development clips and {student.hours:.2f} h of development recordings, at {fa_per_hour:g} false "
         f"alarms per hour",
     )
 
@@ -113,7 +114,7 @@ def windows_quality(
         student_miss_rate=misses[1],
         positives=len(positives),
         compared=f"windows of {WINDOW_SAMPLES / SAMPLE_RATE:g} s: development clips against {len(negatives)} pieces of "
-        f"development recordings, of which {WINDOW_SHARE:.0%} fire, far more than in a detector",
+        f"development recordings, of which at most {WINDOW_SHARE:.0%} fire, far more than in a detector",
     )
 
 

@@ -158,7 +158,8 @@ def load_run(name: TeacherName, phrase: str) -> AnyStudent:
 
 
 def _named(name: TeacherName, error: ModelError) -> ModelError:
-    return ModelError(f"distillation.teachers, {name}: {error}")
+    where = "" if str(name) in str(error) else f", {name}"
+    return ModelError(f"distillation.teachers{where}: {error}")
 
 
 def _probe_clips() -> NDArray[np.float32]:
