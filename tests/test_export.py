@@ -31,8 +31,10 @@ from wakelark.features.embedding_mel import EmbeddingMel
 from wakelark.features.logmel import logmel
 from wakelark.model_card import CARD_KEY, ModelCard
 from wakelark.models.build import build_student
-from wakelark.models.heads import EmbeddingHead, HeadEnsemble
+from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
+
+from .swinging import swinging_heads, swinging_student
 
 LOGMEL_TOLERANCE = 1e-5
 
@@ -54,26 +56,12 @@ def card_of(facts: NetworkFacts, **changes: Any) -> ModelCard:
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    """A student with batch-norm statistics of its own and logits that swing."""
-    torch.manual_seed(0)
-    student = build_student(StudentConfig(trunk="none"))
-    for _ in range(20):
-        student(torch.randn(8, 40, 198) * 1.5)
-    with torch.no_grad():
-        student.head.out.weight *= 10
-    return student.eval()
+    return swinging_student(gain=10)
 
 
 @pytest.fixture(scope="module")
 def ensemble() -> HeadEnsemble:
-    """Heads with statistics like those of the embedding, and logits that swing."""
-    torch.manual_seed(1)
-    heads = [EmbeddingHead(context_steps=10, hidden=32, dropout=0.3) for _ in range(3)]
-    for head in heads:
-        head.set_statistics(torch.randn(200, 96) * 15 + torch.randn(96) * 5)
-        with torch.no_grad():
-            head.out.weight *= 10
-    return HeadEnsemble(heads, temperatures=[1.0, 2.0, 0.5], biases=[0.5, -1.0, 0.0])
+    return swinging_heads(gain=10, temperatures=[1.0, 2.0, 0.5], biases=[0.5, -1.0, 0.0])
 
 
 def run_frames(graph: StreamGraph, frames: str, audio: np.ndarray) -> np.ndarray:
@@ -141,6 +129,14 @@ def test_embedding_mel_in_the_graph_equals_torch() -> None:
     np.testing.assert_allclose(ours, expected[: len(ours)], atol=1e-4, rtol=0)
 
 
+def scores_of(path: Path, card: ModelCard, *, chunk_steps: int) -> np.ndarray:
+    """The scores of eight seconds, which must move: the export's own comparison would otherwise say little."""
+    audio = probe_audio(np.random.default_rng(0), seconds=8)
+    scores = stream(path.read_bytes(), audio, card, output="scores", chunk_steps=lambda: chunk_steps)
+    assert scores.std() > 0.01
+    return scores
+
+
 def test_student_streams_what_torch_says(student: Student, tmp_path: Path) -> None:
     path = tmp_path / "model_tiny.onnx"
     card = card_of(student_facts(student))
@@ -150,30 +146,14 @@ def test_student_streams_what_torch_says(student: Student, tmp_path: Path) -> No
     read = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     assert ModelCard.from_json(read.get_modelmeta().custom_metadata_map[CARD_KEY]) == card
     assert ModelCard.from_json((tmp_path / "model_tiny.onnx.json").read_text()) == card
-    scores = stream(
-        path.read_bytes(),
-        probe_audio(np.random.default_rng(0), seconds=8),
-        card,
-        output="scores",
-        chunk_steps=lambda: 5,
-    )
-    assert scores.shape == (200,)
-    assert scores.std() > 0.01, "the comparison would say little if nothing moved"
+    assert scores_of(path, card, chunk_steps=5).shape == (200,)
 
 
 def test_accurate_streams_what_torch_says(ensemble: HeadEnsemble, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     card = card_of(accurate_facts(ensemble))
     assert export_accurate(ensemble, card, path).difference < 1e-4
-    scores = stream(
-        path.read_bytes(),
-        probe_audio(np.random.default_rng(0), seconds=8),
-        card,
-        output="scores",
-        chunk_steps=lambda: 1,
-    )
-    assert scores.shape == (100,)
-    assert scores.std() > 0.01
+    assert scores_of(path, card, chunk_steps=1).shape == (100,)
     assert card.pretrained[0].licence == "Apache-2.0"
 
 

@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, to_float, to_int16
-from wakelark.config import StudentConfig
 from wakelark.export.onnx import NetworkFacts, accurate_facts, export_accurate, export_student, student_facts
 from wakelark.export.parity import probe_audio
 from wakelark.model_card import ModelCard
-from wakelark.models.build import build_student
-from wakelark.models.heads import EmbeddingHead, HeadEnsemble
+from wakelark.models.heads import HeadEnsemble
 from wakelark.models.student import Student
 from wakelark.pipeline.networks import AccurateNetwork, Network, TinyNetwork
 from wakelark.runtime.detector import Detector
 from wakelark.training.clip_features import ClipFeatures, compute_clip_features
+
+from .swinging import swinging_heads, swinging_student
 
 SECONDS = 7
 EMPTY_S = 0.0035
@@ -43,24 +42,12 @@ def audio() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def heads() -> HeadEnsemble:
-    torch.manual_seed(1)
-    heads = [EmbeddingHead(context_steps=10, hidden=32, dropout=0.3) for _ in range(2)]
-    for head in heads:
-        head.set_statistics(torch.randn(200, 96) * 15 + torch.randn(96) * 5)
-        with torch.no_grad():
-            head.out.weight *= 100
-    return HeadEnsemble(heads, temperatures=[1.0, 2.0], biases=[5.0, 5.0])
+    return swinging_heads(gain=100, temperatures=[1.0, 2.0], biases=[5.0, 5.0])
 
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    torch.manual_seed(0)
-    student = build_student(StudentConfig(trunk="none"))
-    for _ in range(20):
-        student(torch.randn(8, 40, 198) * 1.5)
-    with torch.no_grad():
-        student.head.out.weight *= 5
-    return student.eval()
+    return swinging_student(gain=5)
 
 
 def assert_streams_alike(network: Network, model: Path, audio: np.ndarray) -> None:

@@ -126,6 +126,12 @@ def smoothing_steps(*, step_s: float, smoothing_s: float) -> int:
     return max(1, math.floor(smoothing_s / step_s + 0.5))
 
 
+def log_odds(probability: Float64Array) -> Float64Array:
+    """log(p / (1 - p)), kept finite at 0 and 1. Shape: `[*] -> [*]`"""
+    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    return np.log(clipped / (1 - clipped))
+
+
 def _local_maxima(values: Float64Array) -> IntArray:
     """Steps above what comes before and not below what comes after; a plateau counts once, by its first step."""
     if values.size == 0:

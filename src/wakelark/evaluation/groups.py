@@ -94,20 +94,7 @@ def miss_groups(
     clips: Iterable[ScoredClip], by: Callable[[ScoredClip], str], *, threshold: float
 ) -> list[dict[str, object]]:
     """One row per group, sorted by name: `name, positives, missed, miss_rate, miss_rate_ci`."""
-    rows: list[dict[str, object]] = []
-    for name, members in _grouped(clips, by):
-        missed = sum(clip.score < threshold for clip in members)
-        interval = wilson_interval(missed, len(members))
-        rows.append(
-            {
-                "name": name,
-                "positives": len(members),
-                "missed": missed,
-                "miss_rate": missed / len(members),
-                "miss_rate_ci": list(interval),
-            }
-        )
-    return rows
+    return [{"name": name} | _misses(members, threshold) for name, members in _grouped(clips, by)]
 
 
 def alarm_groups(
@@ -164,6 +151,38 @@ def alarm_bootstrap(streams: Sequence[ScoredStream], *, threshold: float, rng: n
             counts.append(int(np.sum((times_s > start_s) & (times_s <= start_s + block_s))))
             hours.append(min(block_s, stream.seconds - start_s) / 3600)
     return bootstrap_ratio(counts, hours, rng=rng)
+
+
+def miss_figures(clips: Sequence[ScoredClip], *, threshold: float, rng: np.random.Generator) -> dict[str, object]:
+    """`positives, missed, miss_rate, miss_rate_ci, miss_rate_bootstrap_ci, bootstrap_unit`; None without clips."""
+    bootstrap = miss_bootstrap(clips, threshold=threshold, rng=rng)
+    return _misses(clips, threshold) | {
+        "miss_rate_bootstrap_ci": list(bootstrap[0]) if bootstrap else None,
+        "bootstrap_unit": bootstrap[1] if bootstrap else None,
+    }
+
+
+def alarm_figures(
+    streams: Sequence[ScoredStream], curve: DetCurve, *, threshold: float, rng: np.random.Generator
+) -> dict[str, object]:
+    """`false_alarms, fa_per_hour, fa_per_hour_ci, fa_per_hour_bootstrap_ci` of streams, and of their curve."""
+    point = curve.at(threshold)
+    return {
+        "false_alarms": point.false_alarms,
+        "fa_per_hour": point.fa_per_hour,
+        "fa_per_hour_ci": list(point.fa_per_hour_ci),
+        "fa_per_hour_bootstrap_ci": list(alarm_bootstrap(streams, threshold=threshold, rng=rng)),
+    }
+
+
+def _misses(clips: Sequence[ScoredClip], threshold: float) -> dict[str, object]:
+    missed = sum(clip.score < threshold for clip in clips)
+    return {
+        "positives": len(clips),
+        "missed": missed,
+        "miss_rate": missed / len(clips) if clips else None,
+        "miss_rate_ci": list(wilson_interval(missed, len(clips))),
+    }
 
 
 def _grouped(items: Iterable[Item], by: Callable[[Item], str]) -> list[tuple[str, list[Item]]]:

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from wakelark.corpus.clip import Clip
+from wakelark.evaluation.events import log_odds
 from wakelark.evaluation.groups import (
     ScoredClip,
     ScoredStream,
-    alarm_bootstrap,
+    alarm_figures,
     alarm_groups,
     det_curve,
-    miss_bootstrap,
+    miss_figures,
     miss_groups,
     total_hours,
 )
@@ -157,15 +158,8 @@ def _model(model: MeasuredModel, *, seed: int) -> dict[str, Any]:
 def _realised(
     clips: Sequence[ScoredClip], model: MeasuredModel, curve: DetCurve | None, *, seed: int
 ) -> dict[str, Any]:
-    missed = sum(clip.score < model.threshold for clip in clips)
-    bootstrap = miss_bootstrap(clips, threshold=model.threshold, rng=np.random.default_rng(seed))
-    figures: dict[str, Any] = {
-        "positives": len(clips),
-        "missed": missed,
-        "miss_rate": missed / len(clips) if clips else None,
-        "miss_rate_ci": list(wilson_interval(missed, len(clips))),
-        "miss_rate_bootstrap_ci": list(bootstrap[0]) if bootstrap else None,
-        "bootstrap_unit": bootstrap[1] if bootstrap else None,
+    figures = miss_figures(clips, threshold=model.threshold, rng=np.random.default_rng(seed))
+    figures |= {
         "hours": total_hours(model.streams),
         "false_alarms": None,
         "fa_per_hour": None,
@@ -174,15 +168,8 @@ def _realised(
         "live_alarms": None,
     }
     if curve is not None:
-        point = curve.at(model.threshold)
-        spread = alarm_bootstrap(model.streams, threshold=model.threshold, rng=np.random.default_rng(seed))
-        figures |= {
-            "false_alarms": point.false_alarms,
-            "fa_per_hour": point.fa_per_hour,
-            "fa_per_hour_ci": list(point.fa_per_hour_ci),
-            "fa_per_hour_bootstrap_ci": list(spread),
-            "live_alarms": sum(stream.live_alarms for stream in model.streams),
-        }
+        figures |= alarm_figures(model.streams, curve, threshold=model.threshold, rng=np.random.default_rng(seed))
+        figures["live_alarms"] = sum(stream.live_alarms for stream in model.streams)
     return figures
 
 
@@ -273,17 +260,12 @@ def _thinned(curve: DetCurve) -> dict[str, list[float]]:
 
 def _histogram(model: MeasuredModel) -> dict[str, Any]:
     """Counts over the log odds of the score: probabilities near 0 and 1 would all fall into two bars."""
-    groups = {
+    groups: dict[str, list[float]] = {
         "positives": [clip.score for clip in model.positives],
         "near_misses": [clip.score for clip in model.near_misses],
         "events": [float(score) for stream in model.streams for score in stream.events.scores],
     }
     return {"edges": _BINS.tolist()} | {
-        name: np.histogram(np.clip(_log_odds(scores), _BINS[0], _BINS[-1]), _BINS)[0].tolist()
+        name: np.histogram(np.clip(log_odds(np.asarray(scores, np.float64)), _BINS[0], _BINS[-1]), _BINS)[0].tolist()
         for name, scores in groups.items()
     }
-
-
-def _log_odds(scores: Sequence[float]) -> np.ndarray:
-    clipped = np.clip(np.asarray(scores, np.float64), 1e-9, 1 - 1e-9)
-    return np.log(clipped / (1 - clipped))

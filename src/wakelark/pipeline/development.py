@@ -15,7 +15,7 @@ import numpy as np
 from wakelark.audio import SAMPLE_RATE, Int16Array, to_int16
 from wakelark.config import EvaluationConfig
 from wakelark.corpus.clip import Clip
-from wakelark.evaluation.events import Float64Array, smooth, smoothing_steps
+from wakelark.evaluation.events import log_odds, smooth, smoothing_steps
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
 from wakelark.evaluation.stream import stream_events
 from wakelark.pipeline.evaluate import EVENT_FLOOR
@@ -79,12 +79,6 @@ class DevelopmentSet:
         threshold = curve.threshold_for_budget(self.evaluation.fa_per_hour)
         margin = float(np.mean(log_odds(np.asarray(curve.positives)) - log_odds(np.asarray(threshold))))
         return selection_figure(curve) + 1e-3 / (1.0 + float(np.exp(np.clip(margin / 4.0, -30, 30))))
-
-
-def log_odds(probability: Float64Array) -> Float64Array:
-    """log(p / (1 - p)), kept finite at 0 and 1. Shape: `[*] -> [*]`"""
-    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
-    return np.log(clipped / (1 - clipped))
 
 
 def _hit_score(network: Network, trial: PositiveTrial, steps: int) -> float:

@@ -17,14 +17,13 @@ from wakelark.errors import ConfigError, DataError
 from wakelark.evaluation.groups import (
     ScoredClip,
     ScoredStream,
-    alarm_bootstrap,
+    alarm_figures,
     alarm_groups,
     det_curve,
-    miss_bootstrap,
+    miss_figures,
     miss_groups,
     total_hours,
 )
-from wakelark.evaluation.intervals import wilson_interval
 from wakelark.evaluation.operating_point import BUDGETS, DetCurve
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
 from wakelark.runtime.detector import Detector
@@ -93,18 +92,8 @@ def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, obj
 
 def summary(clips: list[ScoredClip], streams: list[ScoredStream], *, threshold: float, seed: int) -> dict[str, object]:
     """Counts, rates, intervals and operating points. Without negative audio the rates of false alarms are None."""
-    missed = sum(clip.score < threshold for clip in clips)
-    bootstrap = miss_bootstrap(clips, threshold=threshold, rng=np.random.default_rng(seed))
-    result: dict[str, object] = {
-        "positives": len(clips),
-        "missed": missed,
-        "miss_rate": missed / len(clips),
-        "miss_rate_ci": list(wilson_interval(missed, len(clips))),
-        "miss_rate_bootstrap_ci": list(bootstrap[0]) if bootstrap else None,
-        "bootstrap_unit": bootstrap[1] if bootstrap else None,
-        "threshold": threshold,
-        "warnings": [],
-    }
+    result = miss_figures(clips, threshold=threshold, rng=np.random.default_rng(seed))
+    result |= {"threshold": threshold, "warnings": []}
     hours = total_hours(streams)
     result |= _alarms(det_curve(clips, streams, floor=EVENT_FLOOR), streams, threshold, seed) if hours else _NO_ALARMS
     result["groups"] = {
@@ -130,7 +119,6 @@ _NO_ALARMS: dict[str, object] = {
 
 
 def _alarms(curve: DetCurve, streams: list[ScoredStream], threshold: float, seed: int) -> dict[str, object]:
-    point = curve.at(threshold)
     warnings = []
     if threshold < EVENT_FLOOR:
         warnings.append(f"the threshold lies below {EVENT_FLOOR}: false alarms below that score were not counted")
@@ -142,12 +130,7 @@ def _alarms(curve: DetCurve, streams: list[ScoredStream], threshold: float, seed
         )
     return {
         "hours": curve.hours,
-        "false_alarms": point.false_alarms,
-        "fa_per_hour": point.fa_per_hour,
-        "fa_per_hour_ci": list(point.fa_per_hour_ci),
-        "fa_per_hour_bootstrap_ci": list(
-            alarm_bootstrap(streams, threshold=threshold, rng=np.random.default_rng(seed))
-        ),
+        **alarm_figures(streams, curve, threshold=threshold, rng=np.random.default_rng(seed)),
         "operating_points": [
             {
                 "fa_per_hour_budget": budget,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wakelark.config import EvaluationConfig
+from wakelark.evaluation.events import log_odds
 from wakelark.evaluation.operating_point import BUDGETS, DetCurve
 from wakelark.model_card import CardOperatingPoint
-from wakelark.pipeline.development import log_odds
 
 FREE_MISSES = 0.005
 """A threshold that costs at most this share of the development positives more counts as free."""
