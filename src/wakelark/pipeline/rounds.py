@@ -86,6 +86,9 @@ def mine(
         write_rounds(found, folder.mined)
         clips = entry.of("keep", "undone")
         if not clips:
+            if suspects := entry.of("quarantine"):
+                state.rounds.append(_result(entry, before=figure, after=figure))
+                warn(f"mining round {number} trained on nothing: all {len(suspects)} events are quarantined")
             break
         views = mined_views(config, corpus, clips, folder.views, progress=progress)
         store = ViewStore.concat([state.store, views])
@@ -137,7 +140,8 @@ def _result(entry: MinedRound, *, before: float, after: float) -> Round:
     scores = [line.score for line in entry.lines if line.status != "quarantine"]
     return Round(
         loud=entry.loud, groups=entry.groups, look_alikes=entry.look_alikes,
-        quarantined=len(entry.of("quarantine")), events=len(scores), mean_score=float(np.mean(scores)),
+        quarantined=len(entry.of("quarantine")), events=len(scores),
+        mean_score=float(np.mean(scores)) if scores else 0.0,
         figure_before=before, figure_after=after,
     )  # fmt: skip
 

@@ -28,6 +28,8 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
 
 
 def _round_line(number: int, entry: dict[str, Any]) -> str:
+    if not entry["events"]:
+        return f"mining round {number}: nothing to train on, {entry['quarantined']} events quarantined"
     before, after = (f"{100 * entry[name]:.1f} %" for name in ("figure_before", "figure_after"))
     return (
         f"mining round {number}: {entry['events']} sounds that fooled the model ({entry['quarantined']} quarantined), "

@@ -78,7 +78,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
             return json.loads(folder.report.read_text(encoding="utf-8"))
         run = Run(config=config, folder=folder, progress=progress, device=device, material=material)
         folder.begin(material.key)
-        if folder.report.is_file():
+        if material.key and folder.report.is_file():
             run.warn(_before(json.loads(folder.report.read_text(encoding="utf-8"))))
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
