@@ -35,6 +35,9 @@ def ablate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key, dotted, for all arms.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="smoke, quick, standard or thorough.")] = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only make what all runs share: corpus, views, teachers, test sets.")
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run arms x phrases x seeds, paired, and say which parts of the recipe help."""
@@ -50,12 +53,13 @@ def ablate(
     chosen = [name for name in names if name not in files] or ["all"]
     request = AblationRequest(
         phrases=phrase, controls_on=controls_on or phrase[:1], seeds=seeds, design=design.choose(chosen),
-        positives=_positives(positives or []), config=config, overrides=set_ or [], preset=preset, out=out,
-        command=shlex.join(["wakelark", *sys.argv[1:]]),
+        positives=_positives(positives or []), config=config, overrides=set_ or [], preset=preset,
+        out=out, prepare_only=prepare, command=shlex.join(["wakelark", *sys.argv[1:]]),
     )  # fmt: skip
     with progress_bar() as progress:
         result = run(request, progress=progress, warn=lambda message: note(f"note: {message}"))
-    emit(result, json_output=json_output, text=(out / "ablation.md").read_text(encoding="utf-8"))
+    text = f"prepared: {', '.join(phrase)}" if prepare else (out / "ablation.md").read_text(encoding="utf-8")
+    emit(result, json_output=json_output, text=text)
 
 
 def _positives(words: list[str]) -> dict[str, Path]:

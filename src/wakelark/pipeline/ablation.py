@@ -46,6 +46,7 @@ class AblationRequest:
         positives: test clips of a phrase: a folder or a list; a phrase without is tested on synthetic voices.
         config, overrides, preset: as for `load_config`.
         out: folder of everything.
+        prepare_only: stop before the first run.
         command: as typed, for the tables and for going on.
     """
 
@@ -58,6 +59,7 @@ class AblationRequest:
     overrides: list[str]
     preset: str | None
     out: Path
+    prepare_only: bool
     command: str
 
     def settings(self, arm: Arm | None, phrase: str, seed: int, more: Sequence[str] = ()) -> Config:
@@ -84,6 +86,8 @@ class PlannedRun:
 def ablate(request: AblationRequest, *, progress: Progress, warn: Callable[[str], None]) -> dict[str, Any]:
     """Run what is missing of the grid and write `ablation.json` and `ablation.md`; returns the former.
 
+    With `prepare_only` nothing is trained but the teachers, and the keys of what was prepared are returned.
+
     Raises:
         ConfigError: a phrase, arm or key that cannot be.
         BusyError: another process works in the folder.
@@ -98,6 +102,8 @@ def ablate(request: AblationRequest, *, progress: Progress, warn: Callable[[str]
             )
             for phrase in request.phrases
         }  # fmt: skip
+        if request.prepare_only:
+            return {"prepared": {phrase: material.key for phrase, material in materials.items()}}
         grid = _Grid(request, materials, progress)
         runs = grid.run()
         teachers = [_teacher(material) for material in materials.values()]

@@ -16,6 +16,7 @@ from wakelark.corpus.cache import content_key
 from wakelark.corpus.clip import Clip
 from wakelark.features.embedding import SpeechEmbedding
 from wakelark.models.heads import HeadEnsemble
+from wakelark.models.saved import load_heads, save_heads
 from wakelark.pipeline.ablation_trials import HeldOutSet, prepare_held_out
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.mining import AFTER_S, BEFORE_S, MinedEvent, TrainStream, mined_clips
@@ -37,7 +38,7 @@ class Material:
         config: of the ablation, with the phrase; every arm changes it.
         corpus: clips and recordings.
         prepared: training views and development set.
-        heads: the teacher, trained without mined clips, the same for all arms and seeds.
+        heads_file: of the teacher, trained without mined clips, the same for all arms and seeds.
         held_out: the test set.
         folder: of the phrase.
         key: of everything above.
@@ -46,10 +47,14 @@ class Material:
     config: Config
     corpus: Corpus
     prepared: Prepared
-    heads: HeadEnsemble
+    heads_file: Path
     held_out: HeldOutSet
     folder: Path
     key: str
+
+    def heads(self) -> HeadEnsemble:
+        """The teacher. It travels between processes as a file: tensors would travel as open files, one each."""
+        return load_heads(self.heads_file)
 
 
 def prepare_material(
@@ -90,9 +95,12 @@ def prepare_material(
     )  # fmt: skip
     heads = train_heads(job, progress=labelled, warn=warn)
     held_out = prepare_held_out(config, corpus, positives, own, progress=labelled)
+    heads_file = own / f"teacher-{teacher_key}.safetensors"
+    save_heads(heads, heads_file)
     fingerprint = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=heads).fingerprint
     return Material(
-        config=config, corpus=corpus, prepared=prepared, heads=heads, held_out=held_out, folder=own,
+        config=config, corpus=corpus, prepared=prepared, heads_file=heads_file, held_out=held_out,
+        folder=own,
         key=content_key(config.phrase, made_of, fingerprint, held_out.key, config.evaluation.model_dump()),
     )  # fmt: skip
 
@@ -150,7 +158,7 @@ def matched_smoothing(material: Material) -> float:
     and `1 - s / 2`.
     """
     config, store = material.config, material.prepared.store
-    teacher = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=material.heads)
+    teacher = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=material.heads())
     logits = torch.from_numpy(teacher.logits_of_embeddings(store.embeddings())).double()
     share = torch.sigmoid(logits / config.distillation.temperature).numpy()
     entropies = _entropy(share)

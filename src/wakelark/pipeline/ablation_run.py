@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from wakelark.config import Config
 from wakelark.corpus.cache import content_key, write_atomically
@@ -22,6 +20,7 @@ from wakelark.corpus.clip import Clip
 from wakelark.corpus.manifest import read_manifest, write_manifest
 from wakelark.evaluation.operating_point import SELECTION_BUDGETS, DetCurve
 from wakelark.models.build import build_student
+from wakelark.models.saved import load_student, save_student
 from wakelark.models.trunk_file import load_trunk
 from wakelark.pipeline.ablation_arms import Arm
 from wakelark.pipeline.ablation_material import Material, ShuffledStore, random_clips
@@ -107,7 +106,7 @@ class RunTask:
 
     @property
     def weights(self) -> Path:
-        """The student's weights."""
+        """The student's file."""
         return self.result.with_suffix(".safetensors")
 
 
@@ -121,9 +120,8 @@ def mine_pool(task: PoolTask) -> None:
     """Find what fools the baseline's student in the training recordings, and as many random places, and render both."""
     material, config = task.material, _alone(task.config)
     streams = material.prepared.train_streams
-    student = build_student(config.student)
-    student.load_state_dict(load_tensors(task.weights.read_bytes()))
-    teacher = Witness(AccurateNetwork(material.heads), config.mining.quarantine_score)
+    student = load_student(task.weights)
+    teacher = Witness(AccurateNetwork(material.heads()), config.mining.quarantine_score)
     mined = harvest(
         [TinyNetwork(student)], streams, witnesses=[teacher], mining=config.mining, evaluation=config.evaluation
     ).clips
@@ -144,21 +142,20 @@ def train_run(task: RunTask) -> None:
     trained = training.run(lambda done, total: None)
     seconds = time.perf_counter() - started_s
     student = build_student(config.student)
-    tensors = {name: torch.from_numpy(value) for name, value in trained.weights.items()}
-    student.load_state_dict(tensors)
+    student.load_state_dict({name: torch.from_numpy(value) for name, value in trained.weights.items()})
     result = {
         "phrase": config.phrase, "seed": config.seed, "key": task.key, "steps": config.training.steps,
         "seconds": round(seconds, 1), "parameters": sum(p.numel() for p in student.parameters()),
         "extra_clips": len(task.extra), **_learned(trained), **measure(TinyNetwork(student.eval()), material),
     }  # fmt: skip
-    write_atomically(task.weights, save_tensors(tensors))
+    save_student(student, task.weights)
     write_atomically(task.result, json.dumps(result).encode())
     shutil.rmtree(work, ignore_errors=True)
 
 
 def measure_teacher(material: Material) -> dict[str, Any]:
     """The teacher's own result, as a row beside the students'."""
-    network = AccurateNetwork(material.heads)
+    network = AccurateNetwork(material.heads())
     figure = material.prepared.development.figure(network)
     return {"phrase": material.config.phrase, "development_figure": round(figure, 6), **measure(network, material)}
 
@@ -212,7 +209,7 @@ def _job(task: RunTask, config: Config, work: Path) -> StudentJob:
     if task.arm.teacher == "shuffled":
         store = ShuffledStore.of(store, seed=config.seed)
     return StudentJob(
-        config=config, store=store, development=material.prepared.development, teacher=material.heads,
+        config=config, store=store, development=material.prepared.development, teacher=material.heads(),
         data_key=task.key, folder=work, metrics=work / "metrics.jsonl", device="cpu",
         resume_command="the same command",
     )  # fmt: skip
