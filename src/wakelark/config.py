@@ -85,7 +85,7 @@ class StudentConfig(Section):
     """"bc_resnet", for those with a GPU, takes `width` and `dropout` of the keys below, and `trunk` must be "none"."""
     width: float = Field(default=2.0, ge=0.5, le=16)
     """Multiplies the channels of "bc_resnet": 1 to 8 are the paper's BC-ResNet-1 to -8."""
-    trunk: str = "none"
+    trunk: str = "small"
     """What it starts from: "small" or "large" (phrase-free trunks that come with wakelark), the path of a trunk that
     `wakelark trunk` made, or "none": random weights of the shape below."""
     trunk_rate: float = Field(default=0.15, ge=0, le=1)
@@ -169,7 +169,8 @@ class TrainingConfig(Section):
 
     steps: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=160, ge=8)
-    learning_rate: float = Field(default=4e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Its peak, for a student that starts from a trunk; from random weights (`student.trunk: none`) take 4e-3."""
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=2.0, gt=0)
