@@ -171,16 +171,16 @@ def test_a_control_that_does_it_too_takes_the_claim_away() -> None:
 
 
 def test_no_difference_is_no_claim_and_stays_in_the_table(tmp_path: Path) -> None:
-    runs = grid({"A0": [20, 10, 15], "B": [15, 20, 10], "C": [10, 10, 10]})
+    runs = grid({"A0": [20, 10, 15, 15, 15], "B": [15, 20, 10, 15, 15], "C": [10] * 5})
     teachers = [{key: value for key, value in run("T", "alexa", 0, 2).items() if key not in ("arm", "seconds", "seed")}]
     result = write_ablation(
         tmp_path, DESIGN, runs=runs, teachers=teachers, command="wakelark ablate", tested_on={"alexa": "people"}
     )
     assert result["comparisons"][0]["verdict"] == "no claim: the interval includes zero"
     text = (tmp_path / "ablation.md").read_text()
-    assert "| part | B - A0 | 3 | 30.0 | 30.0 |" in text
+    assert "| part | B - A0 | 5 | 30.0 | 30.0 |" in text
     assert "| T (teacher) | 1 | 4.0 |" in text
-    assert "| A0 | 3 | 30.0 | 20.0-40.0 |" in text
+    assert "| A0 | 5 | 30.0 | 20.0-40.0 |" in text
     stored = json.loads((tmp_path / "ablation.json").read_text())
     assert stored == json.loads(json.dumps(result))
     assert all("scores" not in entry for entry in stored["runs"] + stored["teacher"])

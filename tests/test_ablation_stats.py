@@ -65,7 +65,12 @@ def test_a_ratio_of_misses_is_a_difference_of_logs() -> None:
 def test_helps_is_said_only_when_nothing_speaks_against_it(
     interval: tuple[float, float], gain: float, controls: dict[str, float], p: float | None, says: str
 ) -> None:
-    assert verdict(interval, gain=gain, control_gains=controls, p=p) == says
+    assert verdict(interval, pairs=5, gain=gain, control_gains=controls, p=p) == says
+
+
+def test_few_pairs_claim_nothing() -> None:
+    assert verdict((-0.5, -0.1), pairs=1, gain=-0.3, control_gains={}, p=None) == "no claim: only 1 pair"
+    assert verdict((0.1, 0.5), pairs=4, gain=0.3, control_gains={}, p=None) == "no claim: only 4 pairs"
 
 
 def test_events_fall_into_their_blocks() -> None:

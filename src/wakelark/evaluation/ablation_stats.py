@@ -16,6 +16,8 @@ RANDOM_PATTERNS = 100_000
 SIGNIFICANT = 0.05
 CONTROL_SHARE = 0.5
 """A control that reproduces this share of the gain refutes the claim."""
+FEWEST_PAIRS = 5
+"""With fewer pairs the interval says nothing about other seeds."""
 _TIE = 1e-12
 
 
@@ -70,23 +72,26 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def verdict(interval: Interval, *, gain: float, control_gains: Mapping[str, float], p: float | None) -> str:
+def verdict(interval: Interval, *, pairs: int, gain: float, control_gains: Mapping[str, float], p: float | None) -> str:
     """What may be said of a part, in words.
 
     Args:
         interval: of the difference (part minus without), below 0 when the part lowers the miss rate.
+        pairs: how many there were.
         gain: the mean difference on the pairs that the controls ran on.
         control_gains: the mean difference of each control on the same pairs.
         p: adjusted p of the permutation test; None where none is asked for.
 
-    >>> verdict((-0.9, -0.2), gain=-0.5, control_gains={"random": -0.1}, p=0.001)
+    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.1}, p=0.001)
     'helps'
-    >>> verdict((-0.9, -0.2), gain=-0.5, control_gains={"random": -0.3}, p=0.001)
+    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.3}, p=0.001)
     'no claim: random reproduces 60 % of the gain'
-    >>> verdict((-0.9, 0.1), gain=-0.5, control_gains={}, p=None)
+    >>> verdict((-0.9, 0.1), pairs=6, gain=-0.5, control_gains={}, p=None)
     'no claim: the interval includes zero'
     """
     low, high = interval
+    if pairs < FEWEST_PAIRS:
+        return f"no claim: only {pairs} pair{'s' if pairs > 1 else ''}"
     if low > 0:
         return "hurts"
     if high >= 0:

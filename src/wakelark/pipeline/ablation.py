@@ -146,9 +146,10 @@ class _Grid:
             for arm, phrase, seed in self._cells(chosen)
         ]
         todo = {run.task.key: run.task for run in self._runs if not run.task.result.is_file()}
-        finished = len(self._runs) - len(todo)
+        finished = sum(run.task.result.is_file() for run in self._runs)
         self._progress(finished, self._total, "runs")
         self._spread(train_run, list(todo.values()), lambda done: self._progress(finished + done, self._total, "runs"))
+        self._progress(len(self._runs), self._total, "runs")  # cells that share a run are finished with it
 
     def _task(self, arm: Arm, phrase: str, seed: int) -> RunTask:
         material = self._materials[phrase]
