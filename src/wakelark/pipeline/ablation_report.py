@@ -61,8 +61,8 @@ def compare(design: Design, runs: Sequence[Run]) -> list[dict[str, Any]]:
         primary = row["clean"]["mean"]
         row["p_holm"] = adjusted.get(row["name"])
         row["verdict"] = verdict(
-            tuple(primary["log_ci"]), pairs=row["pairs"], gain=primary["controlled_log"], control_gains=primary["controls_log"],
-            p=row["p_holm"],
+            tuple(primary["log_ci"]), pairs=row["pairs"], gain=primary["controlled_log"],
+            control_gains=primary["controls_log"], p=row["p_holm"],
         )  # fmt: skip
     return rows
 
