@@ -117,17 +117,18 @@ _PLAIN: dict[str, object] = {
     "distillation.gated": False, "distillation.logit_weight": 0.0, "distillation.embedding_weight": 0.0,
     "loss.hard_negative_weight": 1.5,
 }  # fmt: skip
-_TAUGHT: dict[str, object] = {
-    "distillation.enabled": True, "distillation.alpha": 0.0, "distillation.gated": True,
-    "distillation.logit_weight": 0.3, "distillation.embedding_weight": 1.0,
+_TAUGHT: dict[str, object] = {**_PLAIN, "distillation.embedding_weight": 0.3}
+_LOGITS: dict[str, object] = {
+    **_PLAIN, "distillation.alpha": 0.0, "distillation.gated": True, "distillation.logit_weight": 0.3,
 }  # fmt: skip
-_SCRATCH: dict[str, object] = {"student.trunk": "none"}
+_EMBEDDINGS: dict[str, object] = {**_TAUGHT, "distillation.alpha": 0.0}
+_SCRATCH: dict[str, object] = {"student.trunk": "none", "training.learning_rate": 4e-3, "training.steps": 1200}
 
 DEFAULT = Design(
     arms=(
         Arm(name="A0", about="no distillation, no mining", set=_STUDENT_ALONE),
         Arm(name="A2", about="mining", set=_STUDENT_ALONE, mining="mined"),
-        Arm(name="B", about="distillation: gated log-odds and embeddings", set=_TAUGHT),
+        Arm(name="B", about="distillation: the plain formula and embeddings", set=_TAUGHT),
         Arm(name="C", about="distillation and mining", set=_TAUGHT, mining="mined"),
         Arm(name="A2-random", control=True, about="random windows instead of mined ones", set=_STUDENT_ALONE,
             mining="random"),
@@ -138,16 +139,15 @@ DEFAULT = Design(
         Arm(name="A0-long", control=True, about="A0 with more steps, as many seconds as B", set=_STUDENT_ALONE,
             as_long_as="B"),
         Arm(name="B1", control=True, about="the plain formula: alpha 0.6, T 3, weight 1.5", set=_PLAIN),
-        Arm(name="B2", control=True, about="gated log-odds only",
-            set={**_TAUGHT, "distillation.embedding_weight": 0.0}),
-        Arm(name="B3", control=True, about="embeddings only", set={**_TAUGHT, "distillation.logit_weight": 0.0}),
+        Arm(name="B2", control=True, about="gated log-odds only", set=_LOGITS),
+        Arm(name="B3", control=True, about="embeddings only", set=_EMBEDDINGS),
         Arm(name="A2-w1", control=True, about="mining, hard-negative weight 1", mining="mined",
             set={**_STUDENT_ALONE, "loss.hard_negative_weight": 1.0}),
         Arm(name="A2-w1.5", control=True, about="mining, hard-negative weight 1.5", mining="mined",
             set={**_STUDENT_ALONE, "loss.hard_negative_weight": 1.5}),
         Arm(name="A2-w3", control=True, about="mining, hard-negative weight 3", mining="mined",
             set={**_STUDENT_ALONE, "loss.hard_negative_weight": 3.0}),
-        Arm(name="scratch", control=True, about="A0 from random weights instead of a trunk",
+        Arm(name="scratch", control=True, about="A0 from random weights: 1,200 steps at 4e-3",
             set={**_STUDENT_ALONE, **_SCRATCH}),
         Arm(name="scratch-B", control=True, about="B from random weights",
             set={**_TAUGHT, **_SCRATCH}),
