@@ -193,6 +193,13 @@ class TestDump:
         assert parse(dump({"x": shared, "y": shared}), name="x").value == {"x": ["a"], "y": ["a"]}
 
 
+def test_only_one_architecture_starts_from_a_trunk() -> None:
+    with pytest.raises(ConfigError, match=r"starts from random weights only, but student.trunk is 'small'"):
+        load_config(None, overrides=["student.architecture=bc_resnet"], preset=None)
+    words = ["student.architecture=bc_resnet", "student.trunk=none"]
+    assert load_config(None, overrides=words, preset=None).student.architecture == "bc_resnet"
+
+
 def test_the_committed_configuration_is_the_defaults() -> None:
     path = REPOSITORY / "configs" / "standard.yaml"
     loaded = load_config(path, overrides=[], preset=None)

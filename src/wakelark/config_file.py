@@ -236,6 +236,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     if config.training.steps_per_epoch > config.training.steps:
         steps, epoch = config.training.steps, config.training.steps_per_epoch
         yield f"training.steps_per_epoch ({epoch}) is more than training.steps ({steps}): no epoch would be finished"
+    student = config.student
+    if student.architecture != "ds_tcn" and student.trunk != "none":
+        yield (
+            f"student.architecture {student.architecture} starts from random weights only, but student.trunk is "
+            f"{student.trunk!r}; set student.trunk: none"
+        )
     spoken = config.corpus
     clips = spoken.espeak_positives + spoken.kokoro_positives + spoken.piper_positives + spoken.flite_positives
     if clips == 0 and config.positives is None:

@@ -111,9 +111,9 @@ def check_parity(
 
 
 def _with_logits(model: bytes) -> bytes:
-    """The same model with what goes into its sigmoid as a further output."""
+    """The same model with what goes into its last sigmoid as a further output."""
     proto = onnx.load_model_from_string(model)
-    sigmoid = next(node for node in proto.graph.node if node.op_type == "Sigmoid")
+    sigmoid = next(node for node in reversed(proto.graph.node) if node.op_type == "Sigmoid")
     proto.graph.node.append(onnx.helper.make_node("Identity", [sigmoid.input[0]], ["logits"]))
     proto.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None))
     return proto.SerializeToString()

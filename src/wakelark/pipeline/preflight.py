@@ -11,6 +11,7 @@ from wakelark.config import Config
 from wakelark.corpus.engines import ENGINES, find_engines
 from wakelark.corpus.speech_plan import cast_voices, positives_of
 from wakelark.errors import DataError
+from wakelark.models.trunk_file import load_trunk
 from wakelark.phrase import Risk, pronounce, risk
 from wakelark.pipeline.teachers import check_teachers
 
@@ -21,7 +22,8 @@ def preflight(config: Config) -> list[Risk]:
     Raises:
         ConfigError: the phrase cannot be pronounced, nothing speaks the language, or a voice's folder is not there.
         DataError: a folder of own recordings holds no audio.
-        ModelError: a teacher that exists already is missing, damaged, or its answers cannot teach.
+        ModelError: a teacher that exists already is missing, damaged, or its answers cannot teach; the trunk is missing
+            or damaged.
         SetupError: espeak, or what a teacher needs, is missing.
     """
     for folder in (config.positives, config.negatives):
@@ -34,4 +36,6 @@ def preflight(config: Config) -> list[Risk]:
     if any(positives_of(name, config.corpus) for name in ENGINES):
         cast_voices(engines, config=config, rng=np.random.default_rng(config.seed))
     check_teachers(config)
+    if config.student.trunk != "none":
+        load_trunk(config.student.trunk)
     return risk(config.phrase, pronunciations, language=config.language)

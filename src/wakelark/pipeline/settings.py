@@ -8,6 +8,7 @@ from pathlib import Path
 from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.errors import ConfigError
+from wakelark.models.trunk_file import SHIPPED
 from wakelark.pipeline.run_folder import RunFolder, slug
 from wakelark.pipeline.teacher_names import teacher_names
 
@@ -49,6 +50,8 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
         raise ConfigError('the phrase is empty; name it: wakelark train "hey computer"')
     settings.positives = _own_folder(settings.positives, "--positives")
     settings.negatives = _own_folder(settings.negatives, "--negatives")
+    if settings.student.trunk not in ("none", *SHIPPED):
+        settings.student.trunk = str(Path(settings.student.trunk).expanduser().resolve())
     settings.distillation.teachers = [str(name) for name in teacher_names(settings.distillation.teachers)]
     folder = RunFolder(request.out or Path("runs") / slug(settings.phrase))
     folder.check(resume=False)
