@@ -13,13 +13,15 @@ from wakelark.config import Config, MiningConfig, TeacherConfig, TrainingConfig
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.streams import Piece, write_stream
 from wakelark.export.parity import probe_audio
+from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, stream_line
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial
+from wakelark.pipeline.learners import Heads
 from wakelark.pipeline.mined_file import read_rounds
 from wakelark.pipeline.mining import TrainStream
-from wakelark.pipeline.rounds import Mined, mine
+from wakelark.pipeline.rounds import Ground, Mined, mine
 from wakelark.pipeline.run_folder import RunFolder
-from wakelark.pipeline.teacher import TeacherJob, train_heads
+from wakelark.pipeline.teacher import TeacherJob
 from wakelark.training.clip_features import ClipFeatures
 from wakelark.training.front_ends import embeddings, log_mel
 from wakelark.training.stream_features import StreamFeatures
@@ -37,12 +39,17 @@ class Stage:
     stream: TrainStream
     folder: RunFolder
 
-    def run(self) -> tuple[Mined, list[str]]:
+    def run(self) -> tuple[Mined[HeadEnsemble], list[str]]:
         warnings: list[str] = []
         quiet = lambda done, total, what: None  # noqa: E731
-        heads = train_heads(self.job, progress=quiet, warn=warnings.append)
-        got = mine(self.job, heads, self.corpus, [self.stream], self.folder, progress=quiet, warn=warnings.append)
-        return got, warnings
+        learner = Heads(self.job, quiet, warnings.append)
+        heads = learner.train(self.job.store, data_key=self.job.data_key, name=learner.name)
+        ground = Ground(
+            config=self.job.config, corpus=self.corpus, streams=[self.stream], views=self.folder.views,
+            found=self.folder.mined, known=[], progress=quiet, warn=warnings.append,
+        )  # fmt: skip
+        start = Mined(heads, self.job.store, self.job.data_key)
+        return mine(learner, start, rounds=self.job.config.mining.rounds, ground=ground), warnings
 
 
 def views(folder: Path, rng: np.random.Generator) -> ViewStore:

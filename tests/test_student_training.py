@@ -59,7 +59,7 @@ def train(folder: Path, settings: Config) -> tuple[TrainedStudent, list[dict[str
         config=settings, store=store(folder), data_key="d", folder=folder / "checkpoints",
         development=DevelopmentSet([PositiveTrial(stream, 0.0, 4.0, 0, False)], [stream], settings.evaluation),
         teacher=HeadEnsemble([head], temperatures=[1.0], biases=[0.0]), metrics=folder / "metrics.jsonl",
-        device="cpu", resume_command="again",
+        device="cpu", name="student", resume_command="again",
     )  # fmt: skip
     trained = StudentTraining(job, 0).run(lambda done, steps: None)
     return trained, [json.loads(line) for line in job.metrics.read_text().splitlines()]

@@ -197,6 +197,11 @@ class MiningConfig(Section):
     """Hard negatives from the training recordings."""
 
     rounds: int = Field(default=1, ge=0)
+    """Rounds with the accurate model."""
+    student_rounds: int = Field(default=1, ge=0)
+    """Rounds with the tiny model: briefly trained scouts look for what fools a student."""
+    scout_steps: int = Field(default=400, ge=1)
+    """Training steps of a scout."""
     events_per_round: int = Field(default=400, ge=1)
     share_per_source: float = Field(default=0.35, gt=0, le=1)
     """At most this share of a round's events comes from one source."""

@@ -210,7 +210,7 @@ def _job(task: RunTask, config: Config, work: Path) -> StudentJob:
         store = ShuffledStore.of(store, seed=config.seed)
     return StudentJob(
         config=config, store=store, development=material.prepared.development, teacher=material.heads(),
-        data_key=task.key, folder=work, metrics=work / "metrics.jsonl", device="cpu",
+        data_key=task.key, folder=work, metrics=work / "metrics.jsonl", device="cpu", name="student",
         resume_command="the same command",
     )  # fmt: skip
 

@@ -108,6 +108,7 @@ def harvest(
     mining: MiningConfig,
     evaluation: EvaluationConfig,
     known: Iterable[Clip] = (),
+    elsewhere: Iterable[Clip] = (),
 ) -> Harvest:
     """The loudest events of `finders` in the streams: some of each group of look-alikes, capped, suspects set aside.
 
@@ -120,6 +121,7 @@ def harvest(
         evaluation: smoothing and refractory time.
         known: clips of earlier harvests; what begins within `evaluation.refractory_s` of one is not taken again, but
             counts in its group, its source and the size, so that the same harvest twice brings nothing new.
+        elsewhere: clips of other networks' harvests; not taken again, and not counted.
     """
     events = _loud_events(finders, streams, mining=mining, evaluation=evaluation)
     jury = _Jury(witnesses, streams, evaluation)
@@ -128,10 +130,13 @@ def harvest(
     taken: Counter[str] = Counter()
     in_group: Counter[int] = Counter()
     before = _Starts(known, reach=round(evaluation.refractory_s * SAMPLE_RATE))
+    others = _Starts(elsewhere, reach=round(evaluation.refractory_s * SAMPLE_RATE))
     result = Harvest(loud=len(events))
     for event in events:
         source = streams[event.stream].clip.source
         (clip,) = mined_clips([event], streams)
+        if clip in others:
+            continue
         if len(result.kept) + result.known == mining.events_per_round:
             break
         if taken[source] == cap:

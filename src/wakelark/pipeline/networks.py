@@ -61,7 +61,7 @@ class AccurateNetwork(Network):
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:
-        return _in_blocks(features.embeddings, self.context, 1, self.heads)
+        return _in_blocks(features.embeddings, self.context, 1, self.heads, device=self.heads.temperatures.device)
 
 
 class TinyNetwork(Network):
@@ -77,14 +77,20 @@ class TinyNetwork(Network):
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:
         return _in_blocks(
-            features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2))
-        )
+            features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2)),
+            device=next(self.student.parameters()).device,
+        )  # fmt: skip
 
 
 def _in_blocks(
-    frames: NDArray[np.float16], receptive: int, stride: int, network: Callable[[torch.Tensor], torch.Tensor]
+    frames: NDArray[np.float16],
+    receptive: int,
+    stride: int,
+    network: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    device: torch.device,
 ) -> NDArray[np.float32]:
-    """Apply a valid, strided network in overlapping blocks; equal to one pass over everything."""
+    """Apply a valid, strided network in overlapping blocks, where it lies; equal to one pass over everything."""
     steps = (len(frames) - receptive) // stride + 1
     if steps <= 0:
         return np.zeros(0, np.float32)
@@ -94,5 +100,5 @@ def _in_blocks(
         for first in range(0, steps, per_block):
             last = min(first + per_block, steps)
             block = np.asarray(frames[first * stride : (last - 1) * stride + receptive], np.float32)
-            pieces.append(network(torch.from_numpy(block)[None])[0].numpy())
+            pieces.append(network(torch.from_numpy(block).to(device)[None])[0].cpu().numpy())
     return np.concatenate(pieces)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.export import Exports
-from wakelark.pipeline.rounds import Mined, Round
+from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
 from wakelark.pipeline.teacher_quality import TeacherQuality
@@ -42,9 +43,10 @@ def write_report(
     folder: RunFolder,
     corpus: Corpus,
     exports: Exports,
-    mined: Mined,
     result: TrainingResult,
     *,
+    mined: Sequence[Clip],
+    rounds: Sequence[Round],
     quality: TeacherQuality | None,
     warnings: Sequence[str],
     progress: Progress,
@@ -73,14 +75,14 @@ def write_report(
             "why": result.why_not_distilled,
             "quality": None if quality is None else quality.facts(),
         },
-        clips=[*corpus.clips, *mined.clips],
+        clips=[*corpus.clips, *mined],
         hours=_hours(corpus),
         pretrained=[
             {"name": item.name, "licence": item.licence, "note": item.note}
             for item in _card(exports.accurate.path).pretrained
         ],
         warnings=[*warnings, *(quality.warnings() if quality else ())],
-        facts=corpus.facts | {"mining": [_round(entry) for entry in mined.rounds], "export": _export_facts(exports)},
+        facts=corpus.facts | {"mining": [_round(entry) for entry in rounds], "export": _export_facts(exports)},
     )
     report = build_report(facts, models, seed=config.seed)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
@@ -163,12 +165,8 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
     return hours
 
 
-def _round(entry: Round) -> dict[str, object]:
-    return {
-        "loud": entry.loud, "groups": entry.groups, "look_alikes": entry.look_alikes, "quarantined": entry.quarantined,
-        "events": entry.events, "mean_score": entry.mean_score, "figure_before": entry.figure_before,
-        "figure_after": entry.figure_after, "kept": entry.kept,
-    }  # fmt: skip
+def _round(entry: Round) -> Mapping[str, object]:
+    return dataclasses.asdict(entry) | {"kept": entry.kept}
 
 
 def _export_facts(exports: Exports) -> dict[str, object]:

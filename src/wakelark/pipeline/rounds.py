@@ -1,24 +1,59 @@
-"""Stage "mining": rounds of finding what fools the accurate model and training it again, each kept only if it helps."""
+"""Mining rounds: finding what fools a model and training it again, each round kept only if it helps.
+
+The accurate model is mined first, then the tiny one, each by what fools itself: `learners.py` has the two.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from wakelark.config import Config
 from wakelark.corpus.cache import content_key
 from wakelark.corpus.clip import Clip
-from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.mined_file import MinedLine, MinedRound, read_rounds, write_rounds
 from wakelark.pipeline.mining import Catch, TrainStream, Witness, harvest, mined_clips
-from wakelark.pipeline.networks import AccurateNetwork
-from wakelark.pipeline.run_folder import RunFolder
-from wakelark.pipeline.teacher import TeacherJob, train_heads
+from wakelark.pipeline.networks import Network
 from wakelark.pipeline.views import mined_views
 from wakelark.training.stream_features import Progress
 from wakelark.training.view_store import ViewStore
+
+Trained = TypeVar("Trained")
+
+
+class Learner(ABC, Generic[Trained]):
+    """What is trained, mined with, and trained again.
+
+    Attributes:
+        model: in reports: "accurate" or "tiny".
+        name: of its stages: "teacher" gives "teacher-mined-1".
+    """
+
+    model: str
+    name: str
+
+    @abstractmethod
+    def train(self, store: ViewStore, *, data_key: str, name: str) -> Trained:
+        """Train on `store`, going on from checkpoints; `name` is the stage's."""
+
+    @abstractmethod
+    def figure(self, trained: Trained) -> float:
+        """Mean miss rate on development clips over 0.5 to 4 false alarms per hour. Without the margin that decides
+        between equals elsewhere: a round must lower the misses."""
+
+    @abstractmethod
+    def finders(self, trained: Trained) -> Sequence[Network]:
+        """The networks whose false alarms are looked for."""
+
+    @abstractmethod
+    def witnesses(self, trained: Trained) -> Sequence[Witness]:
+        """Who is asked whether an event may be the phrase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +61,7 @@ class Round:
     """One mining round: what was found, how loud it was, and the development figure before and after.
 
     Attributes:
+        model: that was mined with and trained again, "accurate" or "tiny".
         loud: events above `mining.score_min`.
         groups: groups of look-alikes among those that were looked at.
         look_alikes: events left out because their group had enough.
@@ -35,6 +71,7 @@ class Round:
         figure_before, figure_after: mean miss rate on development clips over 0.5 to 4 false alarms per hour.
     """
 
+    model: str
     loud: int
     groups: int
     look_alikes: int
@@ -50,80 +87,92 @@ class Round:
 
 
 @dataclass(slots=True)
-class Mined:
-    """The accurate model after all rounds, the views it was trained on, and what was mined."""
+class Mined(Generic[Trained]):
+    """A model before, between or after rounds, the views it was trained on, and what was mined.
 
-    heads: HeadEnsemble
+    Attributes:
+        trained: what the learner's `train` gave.
+        store: the views.
+        data_key: of the views.
+        clips: what was mined and kept.
+        rounds: what happened.
+    """
+
+    trained: Trained
     store: ViewStore
+    data_key: str
     clips: list[Clip] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
 
 
-def mine(
-    job: TeacherJob,
-    heads: HeadEnsemble,
-    corpus: Corpus,
-    streams: Sequence[TrainStream],
-    folder: RunFolder,
-    *,
-    progress: Progress,
-    warn: Callable[[str], None],
-) -> Mined:
-    """Run `mining.rounds` rounds; one that does not lower the development figure ends the mining, is undone and said.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where rounds look, and where they keep their work.
 
-    What a round has found is read back from `corpus/mined.jsonl` when the run is resumed.
+    Attributes:
+        config: of the run.
+        corpus: for beds.
+        streams: the training recordings.
+        views: folder of the views of mined clips.
+        found: file of what was found; see `mined_file`.
+        known: what was mined before, with another model: it is not taken again.
+        progress: called with (done, total, what).
+        warn: is told what was undone.
     """
-    state = Mined(heads, job.store)
-    config = job.config
-    figure = job.development.figure(AccurateNetwork(heads))
-    earlier = read_rounds(folder.mined)
+
+    config: Config
+    corpus: Corpus
+    streams: Sequence[TrainStream]
+    views: Path
+    found: Path
+    known: Sequence[Clip]
+    progress: Progress
+    warn: Callable[[str], None]
+
+
+def mine(learner: Learner[Trained], start: Mined[Trained], *, rounds: int, ground: Ground) -> Mined[Trained]:
+    """Run `rounds` rounds; one that does not lower the development figure ends the mining, is undone and said.
+
+    What a round has found is read back from `ground.found` when the run is resumed.
+    """
+    state, data_key = start, start.data_key
+    figure = learner.figure(state.trained)
+    earlier = read_rounds(ground.found)
     found: list[MinedRound] = []
-    for number in range(1, config.mining.rounds + 1):
-        key = content_key(job.data_key, number, [clip.id for clip in state.clips])
+    for number in range(1, rounds + 1):
+        key = content_key(data_key, number, [clip.id for clip in (*ground.known, *state.clips)])
         known = [entry for entry in earlier if (entry.number, entry.data) == (number, key)]
-        entry = known[0] if known else _search(job, state, streams, number=number, key=key)
+        entry = known[0] if known else _search(learner, state, ground, number=number, key=key)
         found.append(entry)
-        write_rounds(found, folder.mined)
+        write_rounds(found, ground.found)
         clips = entry.of("keep", "undone")
         if not clips:
             if suspects := entry.of("quarantine"):
-                state.rounds.append(_result(entry, before=figure, after=figure))
-                warn(f"mining round {number} trained on nothing: all {len(suspects)} events are quarantined")
+                state.rounds.append(_result(learner.model, entry, before=figure, after=figure))
+                ground.warn(f"mining round {number} trained on nothing: all {len(suspects)} events are quarantined")
             break
-        views = mined_views(config, corpus, clips, folder.views, progress=progress)
-        store = ViewStore.concat([state.store, views])
-        name = f"teacher-mined-{number}"
-        again = replace(
-            job, store=store, name=name, folder=job.folder.with_name(name),
-            data_key=content_key(job.data_key, [clip.id for clip in (*state.clips, *clips)]),
-        )  # fmt: skip
-        trained = train_heads(again, progress=progress, warn=warn)
-        result = _result(entry, before=figure, after=job.development.figure(AccurateNetwork(trained)))
+        views = mined_views(ground.config, ground.corpus, clips, ground.views, progress=ground.progress)
+        larger = ViewStore.concat([state.store, views])
+        larger_key = content_key(data_key, [clip.id for clip in (*state.clips, *clips)])
+        trained = learner.train(larger, data_key=larger_key, name=f"{learner.name}-mined-{number}")
+        result = _result(learner.model, entry, before=figure, after=learner.figure(trained))
         state.rounds.append(result)
         if not result.kept:
             found[-1] = entry.undone()
-            warn(undone_text(number, result))
+            ground.warn(undone_text(number, result))
             break
-        state = Mined(trained, store, [*state.clips, *clips], state.rounds)
+        state = Mined(trained, larger, larger_key, [*state.clips, *clips], state.rounds)
         figure = result.figure_after
-    write_rounds(found, folder.mined)
+    write_rounds(found, ground.found)
     return state
 
 
-def _search(job: TeacherJob, state: Mined, streams: Sequence[TrainStream], *, number: int, key: str) -> MinedRound:
-    """One harvest. Every head alone is a witness: a recording may hold the phrase where all of them hear it."""
-    heads, sure = state.heads, job.config.mining.quarantine_score
-    alone = [
-        Witness(AccurateNetwork(HeadEnsemble([head], temperatures=[temperature], biases=[bias])), sure)
-        for head, temperature, bias in zip(
-            heads.heads, heads.temperatures.tolist(), heads.biases.tolist(), strict=True
-        )
-    ]  # fmt: skip
+def _search(learner: Learner[Trained], state: Mined[Trained], ground: Ground, *, number: int, key: str) -> MinedRound:
     got = harvest(
-        [AccurateNetwork(heads)], streams, witnesses=alone, mining=job.config.mining,
-        evaluation=job.config.evaluation, known=state.clips,
+        learner.finders(state.trained), ground.streams, witnesses=learner.witnesses(state.trained),
+        mining=ground.config.mining, evaluation=ground.config.evaluation, known=state.clips, elsewhere=ground.known,
     )  # fmt: skip
-    suspects = mined_clips([catch.event for catch in got.quarantined], streams)
+    suspects = mined_clips([catch.event for catch in got.quarantined], ground.streams)
     lines = [_line("keep", catch, clip) for catch, clip in zip(got.kept, got.clips, strict=True)]
     lines += [_line("quarantine", catch, clip) for catch, clip in zip(got.quarantined, suspects, strict=True)]
     return MinedRound(
@@ -136,10 +185,10 @@ def _line(status: str, catch: Catch, clip: Clip) -> MinedLine:
     return MinedLine(status, catch.event.score, catch.witnesses, catch.group, clip)
 
 
-def _result(entry: MinedRound, *, before: float, after: float) -> Round:
+def _result(model: str, entry: MinedRound, *, before: float, after: float) -> Round:
     scores = [line.score for line in entry.lines if line.status != "quarantine"]
     return Round(
-        loud=entry.loud, groups=entry.groups, look_alikes=entry.look_alikes,
+        model=model, loud=entry.loud, groups=entry.groups, look_alikes=entry.look_alikes,
         quarantined=len(entry.of("quarantine")), events=len(scores),
         mean_score=float(np.mean(scores)) if scores else 0.0,
         figure_before=before, figure_after=after,
@@ -149,7 +198,7 @@ def _result(entry: MinedRound, *, before: float, after: float) -> Round:
 def undone_text(number: int, result: Round) -> str:
     """What the report says about a round that did not help."""
     return (
-        f"mining round {number} was undone: after training on its {result.events} events the accurate model missed "
-        f"{100 * result.figure_after:.2f} % of the development clips (mean over 0.5 to 4 false alarms per hour), "
-        f"before {100 * result.figure_before:.2f} %; the models are those from before it"
+        f"mining round {number} was undone: after training on its {result.events} events the {result.model} model "
+        f"missed {100 * result.figure_after:.2f} % of the development clips (mean over 0.5 to 4 false alarms per "
+        f"hour), before {100 * result.figure_before:.2f} %; the models are those from before it"
     )

@@ -56,6 +56,7 @@ class RunFolder:
         self.config = root / "config.yaml"
         self.manifest = root / "corpus" / "manifest.jsonl"
         self.mined = root / "corpus" / "mined.jsonl"
+        self.mined_by_scouts = root / "corpus" / "mined_by_scouts.jsonl"
         self.added = root / "corpus" / "added.jsonl"
         self.harvests = root / "mined"
         self.views = root / "corpus" / "views"

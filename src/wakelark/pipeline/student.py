@@ -36,7 +36,10 @@ _SEED_STEP = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentJob:
-    """Everything the student's training is a function of; see `TeacherJob`. `teacher` is used when distilling."""
+    """Everything the student's training is a function of; see `TeacherJob`. `teacher` is used when distilling.
+
+    `name` is that of the stage: "student", or "scouts" for those that are trained to mine with.
+    """
 
     config: Config
     store: ViewStore
@@ -46,6 +49,7 @@ class StudentJob:
     folder: Path
     metrics: Path
     device: str
+    name: str
     resume_command: str
 
 
@@ -95,7 +99,7 @@ class StudentTraining:
             select=_selector(job.development),
             checkpoints=CheckpointFolder(job.folder / f"student-{self.number}", keep=2, report=warnings.append),
             identity=identity,
-            metrics=MetricsLog(job.metrics, stage=f"student/{self.number}"),
+            metrics=MetricsLog(job.metrics, stage=f"{job.name}/{self.number}"),
             on_step=on_step,
             on_epoch=_tensorboard(job, self.number) if config.training.tensorboard else lambda line: None,
             resume_command=job.resume_command,
@@ -114,18 +118,26 @@ def train_student(
     Returns:
         The student with its best averaged weights, on the CPU, and how its training went.
     """
+    student, best = min(train_candidates(job, progress=progress), key=lambda pair: pair[1].result.best_figure)
+    for message in best.warnings:
+        warn(message)
+    return student, best.result
+
+
+def train_candidates(job: StudentJob, *, progress: Progress) -> list[tuple[AnyStudent, TrainedStudent]]:
+    """Train all candidates, one per core: each with its best averaged weights, on the CPU."""
     if asks_teacher(job.config):
         hear_views(job.config, heads=job.teacher, store=job.store, device=job.device, progress=progress)
     trainings = [StudentTraining(job, number) for number in range(job.config.student.candidates)]
     # A GPU is used by one training at a time.
     workers = job.config.training.processes if job.device == "cpu" else 1
-    trained = run_trainings(trainings, workers=workers, progress=progress, what="student")
-    best = min(trained, key=lambda candidate: candidate.result.best_figure)
-    for message in best.warnings:
-        warn(message)
-    student = build_student(job.config.student)
-    student.load_state_dict({name: torch.from_numpy(value) for name, value in best.weights.items()})
-    return student.eval(), best.result
+    candidates = run_trainings(trainings, workers=workers, progress=progress, what=job.name)
+    trained = []
+    for candidate in candidates:
+        student = build_student(job.config.student)
+        student.load_state_dict({name: torch.from_numpy(value) for name, value in candidate.weights.items()})
+        trained.append((student.eval(), candidate))
+    return trained
 
 
 def _learns_embeddings(config: Config) -> bool:
@@ -171,4 +183,4 @@ def _selector(development: DevelopmentSet) -> Callable[[nn.Module], float]:
 def _tensorboard(job: StudentJob, number: int) -> Callable[[Metrics], None]:
     from wakelark.training.metrics_log import tensorboard_writer
 
-    return tensorboard_writer(job.metrics.parent / "tensorboard" / f"student-{number}")
+    return tensorboard_writer(job.metrics.parent / "tensorboard" / f"{job.name}-{number}")

@@ -15,7 +15,7 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
         path = folder.root / model["file"]
         lines.append(f"{path}  {model['size_bytes'] / 1e3:.0f} kB")
         lines.append(f"  misses {_share(figures['miss_rate'])} of the test voices, {_alarms(model)}")
-    lines += [_round_line(number, entry) for number, entry in enumerate(report["facts"]["mining"], 1)]
+    lines += [_round_line(entry) for entry in report["facts"]["mining"]]
     lines += _material_lines(report["facts"].get("material"))
     for warning in report["warnings"]:
         lines.append(f"note: {warning}")
@@ -27,13 +27,13 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
     return "\n".join(lines)
 
 
-def _round_line(number: int, entry: dict[str, Any]) -> str:
+def _round_line(entry: dict[str, Any]) -> str:
     if not entry["events"]:
-        return f"mining round {number}: nothing to train on, {entry['quarantined']} events quarantined"
+        return f"mining ({entry['model']}): nothing to train on, {entry['quarantined']} events quarantined"
     before, after = (f"{100 * entry[name]:.1f} %" for name in ("figure_before", "figure_after"))
     return (
-        f"mining round {number}: {entry['events']} sounds that fooled the model ({entry['quarantined']} quarantined), "
-        f"development misses {before} before, {after} after: {'kept' if entry['kept'] else 'UNDONE'}"
+        f"mining: {entry['events']} sounds that fooled the {entry['model']} model ({entry['quarantined']} "
+        f"quarantined), development misses {before} before, {after} after: {'kept' if entry['kept'] else 'UNDONE'}"
     )
 
 

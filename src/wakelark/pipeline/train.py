@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,23 +20,24 @@ import torch
 
 from wakelark.config import Config
 from wakelark.config_file import dump_config
-from wakelark.corpus.cache import content_key, write_atomically
+from wakelark.corpus.cache import write_atomically
+from wakelark.corpus.clip import Clip
 from wakelark.errors import ConfigError, DataError, Interrupted, SetupError
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import Exports, export_models
+from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import Material, read_material
 from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
 from wakelark.pipeline.report import write_report
-from wakelark.pipeline.rounds import Mined, mine
+from wakelark.pipeline.rounds import Ground, Mined, mine
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.student import StudentJob, train_student
-from wakelark.pipeline.teacher import TeacherJob, train_heads
+from wakelark.pipeline.teacher import TeacherJob
 from wakelark.pipeline.teacher_quality import measure_teacher
 from wakelark.pipeline.views import Prepared, prepare
 from wakelark.training.stream_features import Progress
-from wakelark.training.training_loop import TrainingResult
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,22 +111,28 @@ def _stages(run: Run) -> dict[str, object]:
     with folder.stage("views"):
         prepared = prepare(run.config, corpus, folder.views, progress=run.progress)
     with folder.stage("teacher"):
-        job = _teacher_job(run, prepared)
-        heads = train_heads(job, progress=run.progress, warn=run.warn)
+        learner = Heads(_teacher_job(run, prepared), run.progress, run.warn)
+        heads = learner.train(prepared.store, data_key=prepared.data_key, name=learner.name)
     with folder.stage("mining"):
-        mined = mine(job, heads, corpus, prepared.train_streams, folder, progress=run.progress, warn=run.warn)
+        start = Mined(heads, prepared.store, prepared.data_key)
+        ground = _ground(run, corpus, prepared, folder.mined, known=[])
+        accurate = mine(learner, start, rounds=run.config.mining.rounds, ground=ground)
+    with folder.stage("scouts"):
+        tiny = _scout(run, corpus, prepared, accurate)
     with folder.stage("student"):
-        student, result = _student(run, prepared, mined)
+        job = _student_job(run, prepared, accurate.trained, tiny)
+        student, result = train_student(job, progress=run.progress, warn=run.warn)
     with folder.stage("export"):
-        exports = _export(run, prepared, corpus, mined.heads, student)
+        exports = _export(run, prepared, corpus, accurate.trained, student)
     with folder.stage("report"):
         quality = measure_teacher(
             run.config, corpus, prepared.development,
-            heads=mined.heads, student=student, store=mined.store, device=run.device, progress=run.progress,
+            heads=accurate.trained, student=student, store=tiny.store, device=run.device, progress=run.progress,
         )  # fmt: skip
         report = write_report(
-            run.config, folder, corpus, exports, mined, result,
-            quality=quality, warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
+            run.config, folder, corpus, exports, result,
+            mined=[*accurate.clips, *tiny.clips], rounds=[*accurate.rounds, *tiny.rounds], quality=quality,
+            warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
         )  # fmt: skip
     # Gigabytes that only training reads, and that are a pure function of the manifest and the configuration.
     shutil.rmtree(folder.views, ignore_errors=True)
@@ -139,14 +147,31 @@ def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
     )  # fmt: skip
 
 
-def _student(run: Run, prepared: Prepared, mined: Mined) -> tuple[AnyStudent, TrainingResult]:
-    job = StudentJob(
-        config=run.config, store=mined.store, development=prepared.development, teacher=mined.heads,
-        data_key=content_key(prepared.data_key, [clip.id for clip in mined.clips]),
-        folder=run.folder.checkpoints_of(run.material.key) / "student",
-        metrics=run.folder.metrics, device=run.device, resume_command=run.folder.resume_command,
+def _scout(run: Run, corpus: Corpus, prepared: Prepared, accurate: Mined[HeadEnsemble]) -> Mined[list[AnyStudent]]:
+    """Mine with students: what fools them is not what fools the accurate model."""
+    start: Mined[list[AnyStudent]] = Mined([], accurate.store, accurate.data_key)
+    rounds = run.config.mining.student_rounds
+    if rounds == 0 or not prepared.train_streams:
+        return start
+    learner = Scouts(_student_job(run, prepared, accurate.trained, start), run.progress)
+    start.trained = learner.train(start.store, data_key=start.data_key, name=learner.name)
+    ground = _ground(run, corpus, prepared, run.folder.mined_by_scouts, known=accurate.clips)
+    return mine(learner, start, rounds=rounds, ground=ground)
+
+
+def _ground(run: Run, corpus: Corpus, prepared: Prepared, found: Path, *, known: Sequence[Clip]) -> Ground:
+    return Ground(
+        config=run.config, corpus=corpus, streams=prepared.train_streams, views=run.folder.views, found=found,
+        known=known, progress=run.progress, warn=run.warn,
     )  # fmt: skip
-    return train_student(job, progress=run.progress, warn=run.warn)
+
+
+def _student_job(run: Run, prepared: Prepared, heads: HeadEnsemble, mined: Mined[list[AnyStudent]]) -> StudentJob:
+    return StudentJob(
+        config=run.config, store=mined.store, development=prepared.development, teacher=heads,
+        data_key=mined.data_key, folder=run.folder.checkpoints_of(run.material.key) / "student",
+        metrics=run.folder.metrics, device=run.device, name="student", resume_command=run.folder.resume_command,
+    )  # fmt: skip
 
 
 def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: AnyStudent) -> Exports:
