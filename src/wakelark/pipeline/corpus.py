@@ -21,6 +21,7 @@ from wakelark.corpus.speech_plan import cast_voices, plan_jobs, positives_of
 from wakelark.corpus.streams import Stream
 from wakelark.corpus.synthesise import synthesise
 from wakelark.errors import DataError, SetupError
+from wakelark.models.trunk_file import load_trunk
 from wakelark.phrase import near_misses, pronounce
 from wakelark.phrase.phrase_risk import Risk, risk
 from wakelark.pipeline.material import Material
@@ -79,6 +80,7 @@ def build_corpus(config: Config, manifest: Path, *, progress: Progress, material
         _add_material(corpus, material)
     _add_recordings(corpus, config, progress)
     _add_voices(corpus, config)
+    _say_what_the_trunk_heard(corpus, config)
     _add_speech(corpus, config, progress)
     corpus.clips += [stream_line(stream) for stream in corpus.streams]
     positives = [clip for clip in corpus.of("train") if clip.label == 1]
@@ -114,6 +116,20 @@ def _add_voices(corpus: Corpus, config: Config) -> None:
         fetch_kokoro_voices()
     except SetupError as error:
         corpus.warnings.append(str(error))
+
+
+def _say_what_the_trunk_heard(corpus: Corpus, config: Config) -> None:
+    """An engine is not held out of a student whose trunk has heard it."""
+    held_out, trunk = config.corpus.held_out_engine, config.student.trunk
+    if held_out is None or trunk == "none":
+        return
+    spoken = load_trunk(trunk).provenance.get("spoken")
+    if isinstance(spoken, dict) and held_out in spoken:
+        corpus.warnings.append(
+            f"corpus.held_out_engine is {held_out}, but the trunk {trunk!r} was trained on sentences spoken by it: the "
+            "tiny model's figures are not those of an engine it never heard. Hold out flite, or start from "
+            "student.trunk: none"
+        )
 
 
 def _add_speech(corpus: Corpus, config: Config, progress: Progress) -> None:
