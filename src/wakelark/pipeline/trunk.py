@@ -86,6 +86,7 @@ def make_trunk(config: Config, folder: Path, *, progress: Progress, resume_comma
         identity={
             "seed": config.seed, "trunk": settings.model_dump_json(), "channels": config.student.channels,
             "kernels": list(config.student.kernels), "pieces": len(pieces.kinds),
+            "augment": config.augment.model_dump_json(exclude={"views_per_positive", "views_per_negative"}),
             "data": content_key([source.digest for source in sources]),
         },
         metrics=MetricsLog(folder / "metrics.jsonl", stage="trunk"),
@@ -190,7 +191,7 @@ class _Validation:
 
 
 def _pieces_of(stream: StreamFeatures) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Log-mel `[40, 838]` and embeddings `[96, 96]` of a stream, piece by piece."""
+    """Log-mel `[40, 837]` and embeddings `[96, 96]` of a stream, piece by piece."""
     count = embedding_count(stream.samples) // EMBEDDINGS
     cut = []
     for first in range(0, count * EMBEDDINGS, EMBEDDINGS):
