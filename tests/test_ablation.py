@@ -170,6 +170,18 @@ def test_a_control_that_does_it_too_takes_the_claim_away() -> None:
     assert row["verdict"].startswith("no claim: C reproduces")
 
 
+def test_without_one_of_its_controls_nothing_is_said_to_help() -> None:
+    design = Design(
+        arms=(*DESIGN.arms, Arm(name="D")),
+        comparisons=(Comparison(name="part", arm="B", against="A0", controls=("C", "D"), headline=True),),
+    )
+    runs = grid({"A0": [20] * 6, "B": [10, 11, 9, 10, 10, 10], "C": [20] * 6})
+    (row,) = compare(design, runs)
+    assert (row["controls_missing"], row["verdict"]) == (["D"], "lower miss rate; not all controls were run")
+    (row,) = compare(design, runs + grid({"D": [20] * 6}))
+    assert (row["controls_missing"], row["verdict"]) == ([], "helps")
+
+
 def test_no_difference_is_no_claim_and_stays_in_the_table(tmp_path: Path) -> None:
     runs = grid({"A0": [20, 10, 15, 15, 15], "B": [15, 20, 10, 15, 15], "C": [10] * 5})
     teachers = [{key: value for key, value in run("T", "alexa", 0, 2).items() if key not in ("arm", "seconds", "seed")}]

@@ -50,27 +50,37 @@ def test_a_ratio_of_misses_is_a_difference_of_logs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "gain", "controls", "p", "says"),
+    ("interval", "gain", "controls", "missing", "p", "says"),
     [
-        ((-0.5, -0.1), -0.3, {"c": 0.0}, 0.01, "helps"),
-        ((-0.5, -0.1), -0.3, {"c": -0.15}, 0.01, "no claim: c reproduces 50 % of the gain"),
-        ((-0.5, -0.1), -0.3, {"c": -0.1, "d": -0.3}, None, "no claim: d reproduces 100 % of the gain"),
-        ((-0.5, -0.1), 0.1, {"c": 0.0}, 0.01, "no claim: no gain where its controls were run"),
-        ((-0.5, -0.1), -0.3, {}, None, "lower miss rate; no control was run"),
-        ((-0.5, -0.1), -0.3, {"c": 0.0}, 0.06, "no claim: p = 0.060"),
-        ((-0.5, 0.0), -0.3, {"c": 0.0}, 0.01, "no claim: the interval includes zero"),
-        ((0.1, 0.5), 0.3, {}, 0.01, "hurts"),
+        ((-0.5, -0.1), -0.3, {"c": 0.0}, [], 0.01, "helps"),
+        ((-0.5, -0.1), -0.3, {"c": -0.15}, [], 0.01, "no claim: c reproduces 50 % of the gain"),
+        ((-0.5, -0.1), -0.3, {"c": -0.1, "d": -0.3}, [], None, "no claim: d reproduces 100 % of the gain"),
+        ((-0.5, -0.1), 0.1, {"c": 0.0}, [], 0.01, "no claim: no gain where its controls were run"),
+        ((-0.5, -0.1), -0.3, {"c": 0.0}, ["d"], 0.01, "lower miss rate; not all controls were run"),
+        ((-0.5, -0.1), -0.3, {"c": -0.2}, ["d"], 0.01, "no claim: c reproduces 67 % of the gain"),
+        ((-0.5, -0.1), -0.3, {}, [], None, "lower miss rate; no control was run"),
+        ((-0.5, -0.1), -0.3, {}, ["c", "d"], None, "lower miss rate; no control was run"),
+        ((-0.5, -0.1), -0.3, {"c": 0.0}, [], 0.06, "no claim: p = 0.060"),
+        ((-0.5, 0.0), -0.3, {"c": 0.0}, [], 0.01, "no claim: the interval includes zero"),
+        ((0.1, 0.5), 0.3, {}, [], 0.01, "hurts"),
     ],
 )
 def test_helps_is_said_only_when_nothing_speaks_against_it(
-    interval: tuple[float, float], gain: float, controls: dict[str, float], p: float | None, says: str
+    interval: tuple[float, float],
+    gain: float,
+    controls: dict[str, float],
+    missing: list[str],
+    p: float | None,
+    says: str,
 ) -> None:
-    assert verdict(interval, pairs=5, gain=gain, control_gains=controls, p=p) == says
+    found = verdict(interval, pairs=5, gain=gain, control_gains=controls, controls_missing=missing, p=p)
+    assert found == says
 
 
 def test_few_pairs_claim_nothing() -> None:
-    assert verdict((-0.5, -0.1), pairs=1, gain=-0.3, control_gains={}, p=None) == "no claim: only 1 pair"
-    assert verdict((0.1, 0.5), pairs=4, gain=0.3, control_gains={}, p=None) == "no claim: only 4 pairs"
+    for pairs, interval, said in ((1, (-0.5, -0.1), "1 pair"), (4, (0.1, 0.5), "4 pairs")):
+        found = verdict(interval, pairs=pairs, gain=interval[0], control_gains={}, controls_missing=[], p=None)
+        assert found == f"no claim: only {said}"
 
 
 def test_events_fall_into_their_blocks() -> None:

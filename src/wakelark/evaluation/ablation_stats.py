@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,7 +72,15 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def verdict(interval: Interval, *, pairs: int, gain: float, control_gains: Mapping[str, float], p: float | None) -> str:
+def verdict(
+    interval: Interval,
+    *,
+    pairs: int,
+    gain: float,
+    control_gains: Mapping[str, float],
+    controls_missing: Sequence[str],
+    p: float | None,
+) -> str:
     """What may be said of a part, in words.
 
     Args:
@@ -80,13 +88,14 @@ def verdict(interval: Interval, *, pairs: int, gain: float, control_gains: Mappi
         pairs: how many there were.
         gain: the mean difference on the pairs that the controls ran on.
         control_gains: the mean difference of each control on the same pairs.
+        controls_missing: controls that were not run; "helps" is said only when all were.
         p: adjusted p of the permutation test; None where none is asked for.
 
-    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.1}, p=0.001)
+    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.1}, controls_missing=[], p=0.001)
     'helps'
-    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.3}, p=0.001)
+    >>> verdict((-0.9, -0.2), pairs=6, gain=-0.5, control_gains={"random": -0.3}, controls_missing=[], p=0.001)
     'no claim: random reproduces 60 % of the gain'
-    >>> verdict((-0.9, 0.1), pairs=6, gain=-0.5, control_gains={}, p=None)
+    >>> verdict((-0.9, 0.1), pairs=6, gain=-0.5, control_gains={}, controls_missing=[], p=None)
     'no claim: the interval includes zero'
     """
     low, high = interval
@@ -104,4 +113,6 @@ def verdict(interval: Interval, *, pairs: int, gain: float, control_gains: Mappi
         return "no claim: no gain where its controls were run"
     if strongest is not None and shares[strongest] >= CONTROL_SHARE:
         return f"no claim: {strongest} reproduces {100 * shares[strongest]:.0f} % of the gain"
-    return "helps" if control_gains else "lower miss rate; no control was run"
+    if not control_gains:
+        return "lower miss rate; no control was run"
+    return "lower miss rate; not all controls were run" if controls_missing else "helps"

@@ -62,7 +62,7 @@ def compare(design: Design, runs: Sequence[Run]) -> list[dict[str, Any]]:
         row["p_holm"] = adjusted.get(row["name"])
         row["verdict"] = verdict(
             tuple(primary["log_ci"]), pairs=row["pairs"], gain=primary["controlled_log"],
-            control_gains=primary["controls_log"], p=row["p_holm"],
+            control_gains=primary["controls_log"], controls_missing=row["controls_missing"], p=row["p_holm"],
         )  # fmt: skip
     return rows
 
@@ -113,6 +113,7 @@ def _comparison(
     row: dict[str, Any] = {
         "name": comparison.name, "arm": comparison.arm, "against": comparison.against, "headline": comparison.headline,
         "pairs": len(pairs), "phrases": sorted({phrase for phrase, _ in pairs}),
+        "controls_missing": [name for name in comparison.controls if not _pairs(table, name, comparison.against)],
     }  # fmt: skip
     for condition in CONDITIONS:
         row[condition] = {

@@ -28,8 +28,8 @@ _EXPLAINED = (
     "Mean miss rate over the budgets 0.5 to 4 false alarms per hour, with and without the part; difference in points "
     "and ratio of the rates, each with its 95 % interval (bootstrap over clips, ten-minute blocks and pairs); how many "
     "pairs got better; p of the sign-flip test of the log ratio (for the hypotheses of the headline after Holm's "
-    "correction, in bold). The verdict is on clean audio: *helps* only where the interval excludes zero and no control "
-    "reproduces half of the gain."
+    "correction, in bold). The verdict is on clean audio: *helps* only where the interval excludes zero, all controls "
+    "were run and none of them reproduces half of the gain."
 )
 
 
