@@ -119,11 +119,19 @@ def test_the_first_draw_is_the_sample() -> None:
 
 
 def test_pairs_are_drawn_within_their_phrase() -> None:
-    """One phrase has pairs of -1 and -3, the other of 0: the mean of the phrases lies between -1.5 and -0.5."""
+    """Pairs of -1 and -3, scaled by sqrt(2) about -2, and a phrase of zeros: half of -2 +- sqrt(2) at the ends."""
     first = np.tile([-1.0, -3.0], (2001, 1))
     second = np.zeros((2001, 5))
     low, high = difference_interval([first, second], rng=np.random.default_rng(0))
-    assert (low, high) == (-1.5, -0.5)
+    assert (low, high) == pytest.approx((-1 - math.sqrt(0.5), -1 + math.sqrt(0.5)))
+
+
+def test_the_mean_of_drawn_pairs_varies_as_the_mean_of_pairs_does() -> None:
+    """Pairs of 0 and 1 have the variance s2 = 1/2, so their mean has s2 / 2 = 1/4: half of the draws lie at 1/2, a
+    quarter each at 1/2 -+ sqrt(1/2), which is that variance; a single pair is drawn as it is."""
+    low, high = difference_interval([np.tile([0.0, 1.0], (2001, 1))], rng=np.random.default_rng(0))
+    assert 0.5 * ((high - 0.5) ** 2 + (low - 0.5) ** 2) / 2 == pytest.approx(0.25)
+    assert difference_interval([np.full((11, 1), 0.3)], rng=np.random.default_rng(0)) == pytest.approx((0.3, 0.3))
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:

@@ -105,6 +105,9 @@ def difference_interval(
 ) -> Interval:
     """Percentile interval of the mean difference; within each phrase the pairs are drawn, too, phrases are fixed.
 
+    A mean of n pairs drawn from n has (n - 1) / n of the variance it should have: deviations from the phrase's mean are
+    scaled by sqrt(n / (n - 1)) first.
+
     Args:
         differences: per phrase `[R, pairs]`: one arm minus the other in every draw; row 0 (the sample) is left out.
         rng: draws the pairs.
@@ -113,8 +116,10 @@ def difference_interval(
     means = []
     for values in differences:
         replicates, pairs = values[1:], values.shape[1]
+        centre = replicates.mean(axis=1, keepdims=True)
+        spread = np.sqrt(pairs / (pairs - 1)) if pairs > 1 else 1.0  # one pair has no deviation
         chosen = rng.integers(0, pairs, (len(replicates), pairs))
-        means.append(np.take_along_axis(replicates, chosen, axis=1).mean(axis=1))
+        means.append(np.take_along_axis(centre + spread * (replicates - centre), chosen, axis=1).mean(axis=1))
     mean = np.mean(means, axis=0)
     low, high = np.quantile(mean, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
