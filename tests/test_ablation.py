@@ -12,11 +12,17 @@ import pytest
 from wakelark.audio import SAMPLE_RATE
 from wakelark.config_file import load_config
 from wakelark.corpus.clip import Clip
-from wakelark.errors import ConfigError
+from wakelark.errors import ConfigError, ModelError
+from wakelark.pipeline.ablation import AblationRequest, ablate
 from wakelark.pipeline.ablation_arms import DEFAULT, Arm, Comparison, Design, read_design
-from wakelark.pipeline.ablation_material import ShuffledStore, random_clips, smoothing_of_entropy
+from wakelark.pipeline.ablation_material import Material, ShuffledStore, random_clips, smoothing_of_entropy, teacher_key
 from wakelark.pipeline.ablation_report import compare, write_ablation
+from wakelark.pipeline.ablation_run import RunTask
+from wakelark.pipeline.ablation_trials import HeldOutSet
+from wakelark.pipeline.corpus import Corpus
+from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.mining import TrainStream
+from wakelark.pipeline.views import Prepared
 from wakelark.training.stream_features import StreamFeatures
 from wakelark.training.view_store import RECORD, ViewStore, shard_bytes
 
@@ -73,6 +79,77 @@ def test_what_cannot_be_is_refused(tmp_path: Path, text: str, complaint: str) ->
     path.write_text(text)
     with pytest.raises(ConfigError, match=complaint):
         read_design(path)
+
+
+def request(folder: Path, *arms: Arm, overrides: list[str] | None = None) -> AblationRequest:
+    return AblationRequest(
+        phrases=["alexa"], controls_on=[], seeds=1, design=Design((Arm(name="A0"), *arms)), positives={}, config=None,
+        overrides=overrides or [], preset=None, out=folder / "ablation", prepare_only=False, command="wakelark ablate",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "complaint"),
+    [
+        ({"corpus.recordings": "none"}, ConfigError, "arm odd: corpus.recordings would change nothing.*student, loss"),
+        ({"mining.events_per_round": 9, "loss.focal_gamma": 1.0}, ConfigError, "odd: mining.events_per_round would"),
+        ({"student.candidates": 3, "training.workers": 1}, ConfigError, "odd: student.candidates, training.workers w"),
+        ({"trunk.components": 32}, ConfigError, "odd: trunk.components would"),
+        ({"seed": 3}, ConfigError, "odd: seed would"),
+        ({"student.channel": 3}, ConfigError, "arm odd: .*student.channel"),
+        ({"student.trunk": "gone.safetensors"}, ModelError, "arm odd: there is no trunk 'gone.safetensors'"),
+        ({"distillation.teachers": ["run:gone"]}, ModelError, "arm odd: distillation.teachers, run:.*gone"),
+    ],
+)
+def test_what_cannot_work_or_changes_nothing_is_refused_at_the_start(
+    tmp_path: Path, changed: dict[str, object], error: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(error, match=complaint):
+        ablate(request(tmp_path, Arm(name="odd", set=changed)), progress=lambda *_: None, warn=pytest.fail)
+    assert not (tmp_path / "ablation").exists()
+
+
+@pytest.mark.parametrize("arm", DEFAULT.arms, ids=lambda arm: arm.name)
+def test_every_default_arm_changes_something(arm: Arm) -> None:
+    arm.check_effect()
+
+
+def test_the_teacher_has_a_key_of_all_that_its_heads_depend_on() -> None:
+    def key(*words: str) -> str:
+        return teacher_key(load_config(None, overrides=list(words), preset=None), "views")
+
+    changes = [
+        "training.hard_share=0.2", "training.positive_share=0.4", "training.source_share=0.5",
+        "training.warmup_share=0.2", "training.clip_norm=1", "training.ema_decay=0.9", "teacher.steps=7", "seed=1",
+    ]  # fmt: skip
+    assert len({key(), *(key(change) for change in changes)}) == 1 + len(changes)
+    assert key("training.steps=700", "training.learning_rate=0.1") == key()
+
+
+def material(folder: Path) -> Material:
+    """Of a phrase without any clips: enough for keys."""
+    config = load_config(None, overrides=[], preset=None)
+    none = np.zeros(0, np.int32)
+    store = ViewStore(shards=(), shard=none, row=none, clips=(), clip=none, view=none)
+    return Material(
+        config=config, corpus=Corpus([], []),
+        prepared=Prepared(store, DevelopmentSet([], [], config.evaluation), [], "key"),
+        heads_file=folder / "heads", folder=folder, key="key",
+        held_out=HeldOutSet(what="", clean=[], noisy=[], streams=[], seconds=[], key="key"),
+    )  # fmt: skip
+
+
+def test_a_run_has_a_key_of_what_its_arm_and_all_arms_set(tmp_path: Path) -> None:
+    shared = material(tmp_path)
+
+    def key(arm: str, *words: str) -> str:
+        overrides = [*words, *DEFAULT.arm(arm).overrides]
+        config = load_config(None, overrides=overrides, preset=None)
+        return RunTask(material=shared, arm=DEFAULT.arm(arm), config=config).key
+
+    assert key("B", "trunk.components=32") != key("B")  # its embeddings are regressed onto that many
+    assert key("A0", "trunk.components=32") == key("A0")
+    assert key("A0", "training.workers=1") == key("A0") != key("A0", "training.clip_norm=1")
 
 
 def clip(number: int, label: int) -> Clip:

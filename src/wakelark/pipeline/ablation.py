@@ -21,11 +21,13 @@ from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.corpus.worker_pool import run_in_processes
-from wakelark.errors import BusyError, ConfigError, Interrupted, SetupError
+from wakelark.errors import BusyError, ConfigError, Interrupted, ModelError, SetupError
+from wakelark.models.build import build_student
 from wakelark.pipeline.ablation_arms import Arm, Design
 from wakelark.pipeline.ablation_material import Material, matched_smoothing, prepare_material
 from wakelark.pipeline.ablation_report import write_ablation
 from wakelark.pipeline.ablation_run import PoolTask, RunTask, load_result, measure_teacher, mine_pool, train_run
+from wakelark.pipeline.teachers import check_teachers
 from wakelark.training.front_ends import start_feature_worker
 from wakelark.training.stream_features import Progress
 
@@ -90,6 +92,7 @@ def ablate(request: AblationRequest, *, progress: Progress, warn: Callable[[str]
 
     Raises:
         ConfigError: a phrase, arm or key that cannot be.
+        ModelError: the trunk or a teacher of an arm is missing or damaged.
         BusyError: another process works in the folder.
         Interrupted: by Ctrl-C; finished runs are kept, the same command goes on.
     """
@@ -208,17 +211,21 @@ class _Grid:
 
 
 def _check(request: AblationRequest) -> None:
-    """Refuse what would only fail after an hour."""
+    """Refuse what would only fail after an hour, or would measure nothing."""
     if not request.phrases:
         raise ConfigError("which phrases? Name each: wakelark ablate --phrase alexa --phrase snowboy --out DIR")
     if unknown := [p for p in (*request.controls_on, *request.positives) if p not in request.phrases]:
         raise ConfigError(f"{unknown[0]!r} is none of the phrases: {', '.join(request.phrases)}")
     for arm in request.design.arms:
+        arm.check_effect()
         more = ["loss.label_smoothing=0.1"] if arm.smoothing == "matched" else []
         try:
             config = request.settings(arm, request.phrases[0], 0, more)
-        except ConfigError as error:
-            raise ConfigError(f"arm {arm.name}: {error}") from error
+            build_student(config.student)  # loads its trunk
+            for phrase in request.phrases:
+                check_teachers(config.model_copy(update={"phrase": phrase}))
+        except (ConfigError, ModelError, SetupError) as error:
+            raise type(error)(f"arm {arm.name}: {error}") from error
         if arm.teacher == "shuffled" and config.distillation.teachers != ["heads"]:
             raise ConfigError(f"arm {arm.name}: only the heads can be shuffled; leave distillation.teachers as it is")
 

@@ -14,6 +14,10 @@ from wakelark.errors import ConfigError
 from wakelark.strict_yaml import Value, parse
 
 Mining = Literal["none", "mined", "random"]
+RUN_SECTIONS = ("student", "loss", "distillation", "training")
+"""Sections of the configuration that a run reads. What the others make is shared by all runs of a phrase."""
+_WITHOUT_EFFECT = ("student.candidates", "training.workers", "training.tensorboard")
+"""A run trains one candidate in one process."""
 
 
 class Arm(BaseModel):
@@ -23,7 +27,7 @@ class Arm(BaseModel):
         name: in tables.
         about: in a few words.
         control: runs on the phrases for controls only.
-        set: configuration keys, dotted.
+        set: configuration keys, dotted; see `check_effect`.
         mining: "mined" adds views of events that fooled the baseline's student of the same seed, "random" as many views
             of random windows of the same recordings.
         teacher: "shuffled": what the teacher says is permuted between the examples of a class.
@@ -46,6 +50,20 @@ class Arm(BaseModel):
     def overrides(self) -> list[str]:
         """The changed keys as words for `load_config`."""
         return [f"{key}={json.dumps(value)}" for key, value in self.set.items()]
+
+    def check_effect(self) -> None:
+        """Refuse keys that change nothing in a run: the arm would come to the baseline without a word.
+
+        Raises:
+            ConfigError: `set` holds such a key.
+        """
+        idle = [key for key in self.set if key.partition(".")[0] not in RUN_SECTIONS or key in _WITHOUT_EFFECT]
+        if idle:
+            raise ConfigError(
+                f"arm {self.name}: {', '.join(idle)} would change nothing: `set` takes keys of "
+                f"{', '.join(RUN_SECTIONS)} (without {', '.join(_WITHOUT_EFFECT)}); what all arms share is made once "
+                f"per phrase, from --set, --config and --preset"
+            )
 
 
 class Comparison(BaseModel):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.cache import content_key
 from wakelark.corpus.clip import Clip
@@ -87,15 +88,15 @@ def prepare_material(
         warn(f"{config.phrase}: {message}")
     prepared = prepare(config, corpus, own / "views", progress=labelled)
     made_of = content_key(prepared.data_key, [clip.id for clip in prepared.store.clips], config.augment.model_dump())
-    teacher_key = content_key(made_of, config.teacher.model_dump(), config.loss.model_dump(), config.seed)[:12]
+    name_of_teacher = f"teacher-{teacher_key(config, made_of)}"
     job = TeacherJob(
         config=config, store=prepared.store, development=prepared.development, data_key=prepared.data_key,
-        folder=own / f"teacher-{teacher_key}", metrics=own / "teacher.jsonl", name="teacher",
+        folder=own / name_of_teacher, metrics=own / "teacher.jsonl", name="teacher",
         resume_command=resume_command,
     )  # fmt: skip
     heads = train_heads(job, progress=labelled, warn=warn)
     held_out = prepare_held_out(config, corpus, positives, own, progress=labelled)
-    heads_file = own / f"teacher-{teacher_key}.safetensors"
+    heads_file = own / f"{name_of_teacher}.safetensors"
     save_heads(heads, heads_file)
     fingerprint = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=heads).fingerprint
     return Material(
@@ -103,6 +104,16 @@ def prepare_material(
         folder=own,
         key=content_key(config.phrase, made_of, fingerprint, held_out.key, config.evaluation.model_dump()),
     )  # fmt: skip
+
+
+def teacher_key(config: Config, made_of: str) -> str:
+    """Of everything the heads depend on; `made_of` is that of their training views."""
+    training = config.training
+    shared = (
+        training.hard_share, training.positive_share, training.source_share,
+        training.warmup_share, training.clip_norm, training.ema_decay,
+    )  # fmt: skip
+    return content_key(made_of, config.teacher.model_dump(), config.loss.model_dump(), config.seed, shared)[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -142,7 +153,7 @@ def random_clips(count: int, streams: Sequence[TrainStream], *, seed: int) -> li
     Kind, length and flags are those of mined clips, so that batches and losses treat them alike.
     """
     rng = np.random.default_rng([seed, 0xA2])
-    seconds = np.array([stream.clip.samples / 16_000 for stream in streams])
+    seconds = np.array([stream.clip.samples / SAMPLE_RATE for stream in streams])
     chosen = rng.choice(len(streams), size=count, p=seconds / seconds.sum())
     places = [
         MinedEvent(int(number), float(rng.uniform(BEFORE_S, max(BEFORE_S, seconds[number] - AFTER_S))), 0.0)

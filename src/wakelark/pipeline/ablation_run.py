@@ -22,7 +22,7 @@ from wakelark.evaluation.operating_point import SELECTION_BUDGETS, DetCurve
 from wakelark.models.build import build_student
 from wakelark.models.saved import load_student, save_student
 from wakelark.models.trunk_file import load_trunk
-from wakelark.pipeline.ablation_arms import Arm
+from wakelark.pipeline.ablation_arms import RUN_SECTIONS, Arm
 from wakelark.pipeline.ablation_material import Material, ShuffledStore, random_clips
 from wakelark.pipeline.ablation_trials import HeldOutScores, score_held_out
 from wakelark.pipeline.evaluate import EVENT_FLOOR
@@ -87,16 +87,18 @@ class RunTask:
     def key(self) -> str:
         """Of everything the result depends on; arms that come to the same share their runs."""
         sections = self.config.model_dump(mode="json")
-        parts = {f"{name}.{key}": value for name in ("student", "loss", "distillation", "training")
+        parts = {f"{name}.{key}": value for name in RUN_SECTIONS
                  for key, value in sections[name].items()}  # fmt: skip
         for key in _UNHURT:
             parts.pop(key)
-        switches = [
+        switches: list[object] = [
             trunk_fingerprint(self.config.student.trunk),
             self.arm.teacher,
             [clip.id for clip in self.extra],
             sections["mining"] if self.extra else None,
         ]
+        if self.config.distillation.embedding_weight > 0:
+            switches.append(self.config.trunk.components)
         return content_key(RUN_VERSION, self.material.key, parts, self.config.seed, switches)
 
     @property
