@@ -181,7 +181,7 @@ class TrainingConfig(Section):
     """An epoch is this many steps: the unit of metrics, checkpoints and selection."""
     positive_share: float = Field(default=0.3, gt=0, lt=1)
     """Share of positives in a batch."""
-    hard_share: float = Field(default=0.1, ge=0, le=0.5)
+    hard_share: float = Field(default=0.05, ge=0, le=0.5)
     """Share of the negatives in a batch that are near misses or mined."""
     source_share: float = Field(default=0.4, gt=0, le=1)
     """No source has more than this share of the recordings in a batch, when there are enough of them."""
@@ -200,7 +200,7 @@ class MiningConfig(Section):
 
     rounds: int = Field(default=1, ge=0)
     """Rounds with the accurate model."""
-    student_rounds: int = Field(default=1, ge=0)
+    student_rounds: int = Field(default=0, ge=0)
     """Rounds with the tiny model: briefly trained scouts look for what fools a student."""
     scout_steps: int = Field(default=400, ge=1)
     """Training steps of a scout."""
