@@ -227,7 +227,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     run(config(), tmp_path)
-    with pytest.raises(ModelError, match=r"training\.learning_rate: 0\.004 in the checkpoint, 0\.001 now"):
+    with pytest.raises(ModelError, match=r"training\.learning_rate: 0\.002 in the checkpoint, 0\.001 now"):
         run(config(learning_rate=1e-3), tmp_path)
 
 
@@ -262,7 +262,7 @@ def test_three_in_a_row_roll_back_and_lower_the_learning_rate(tmp_path: Path) ->
     _, result = run(config(), tmp_path, source=spoil({(1, 4), (1, 5), (1, 6)}, times=1))
     assert result.history[-1]["rollbacks"] == 1
     assert result.history[-1]["skipped_steps"] == 3
-    usual = learning_rate(29, steps=30, warmup_share=0.1, peak=4e-3)
+    usual = learning_rate(29, steps=30, warmup_share=0.1, peak=Config().training.learning_rate)
     assert result.history[-1]["learning_rate"] == pytest.approx(usual / 2)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30]

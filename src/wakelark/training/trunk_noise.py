@@ -59,7 +59,7 @@ class InputNoise:
 def power_of(features: Tensor) -> Tensor:
     """Mean band powers of log-mel values, 0 for digital silence. Shape: `[*] -> [*]`
 
-    >>> float(power_of(torch.tensor((np.log(1e-6) + 8.0) / 5.0)))
+    >>> round(float(power_of(torch.tensor((np.log(1e-6) + 8.0) / 5.0))), 9)
     0.0
     """
     return (torch.exp(features * LOG_SCALE - LOG_OFFSET) - POWER_FLOOR).clamp_min(0.0)
