@@ -63,7 +63,6 @@ def cast_voices(engines: dict[str, Engine], *, config: Config, rng: np.random.Ge
         dev_share=corpus.dev_share,
         test_share=corpus.test_share,
         held_out_engine=corpus.held_out_engine,
-        rng=rng,
     )
     kokoro = engines.get("kokoro")
     if isinstance(kokoro, KokoroEngine):

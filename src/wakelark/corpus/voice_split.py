@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from wakelark.corpus.cache import content_key
 from wakelark.corpus.engines import Voice
 
 FEWEST_SPEAKERS_TO_SPLIT = 4
@@ -18,9 +17,11 @@ def split_voices(
     dev_share: float,
     test_share: float,
     held_out_engine: str | None,
-    rng: np.random.Generator,
 ) -> tuple[dict[str, str], list[str]]:
-    """Give every voice a split, per engine and speaker.
+    """Give every voice a split, per engine and speaker: the same one for every phrase and seed.
+
+    The order is that of a hash of the speaker, from whose ends development and test take theirs. So a voice that tests
+    one phrase trains no other and no trunk, and a model may be measured on voices that none of its parts has heard.
 
     Each engine with at least `FEWEST_SPEAKERS_TO_SPLIT` speakers has one or more speakers in every split. All voices
     of the held-out engine are for testing. Mixed voices must be made afterwards, from voices of one split.
@@ -45,11 +46,15 @@ def split_voices(
             continue
         dev = max(1, round(dev_share * len(groups)))
         test = max(1, round(test_share * len(groups)))
-        order = [groups[index] for index in rng.permutation(len(groups))]
+        order = sorted(groups, key=_rank)
         for index, group in enumerate(order):
-            split = "dev" if index < dev else "test" if index < dev + test else "train"
+            split = "dev" if index < dev else "test" if index >= len(order) - test else "train"
             found.update({voice.name: split for voice in group})
     return found, remarks
+
+
+def _rank(group: Sequence[Voice]) -> str:
+    return content_key("speaker", sorted({base for voice in group for base in voice.bases}))
 
 
 def _speakers(voices: Sequence[Voice]) -> list[list[Voice]]:
