@@ -119,7 +119,8 @@ def test_the_teacher_has_a_key_of_all_that_its_heads_depend_on() -> None:
         return teacher_key(load_config(None, overrides=list(words), preset=None), "views")
 
     changes = [
-        "training.hard_share=0.2", "training.positive_share=0.4", "training.source_share=0.5",
+        "training.near_miss_share=0.2", "training.mined_share=0.2", "training.positive_share=0.4",
+        "training.source_share=0.5",
         "training.warmup_share=0.2", "training.clip_norm=1", "training.ema_decay=0.9", "teacher.steps=7", "seed=1",
     ]  # fmt: skip
     assert len({key(), *(key(change) for change in changes)}) == 1 + len(changes)

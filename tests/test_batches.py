@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wakelark.config import TrainingConfig
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
-from wakelark.training.batches import batches, negative_weights, shares
+from wakelark.training.batches import batches
 from wakelark.training.view_store import ViewStore
 
 
@@ -35,13 +36,22 @@ FULL = store_of(
     (3000, {"kind": "recording", "source": "big"}), (300, {"kind": "recording", "source": "b"}),
     (300, {"kind": "music", "source": "c"}), (100, {"kind": "own_negative", "source": "mine"}),
 )  # fmt: skip
-SETTINGS = {
-    "seed": 1, "epoch": 2, "steps": 50, "batch_size": 100, "positive_share": 0.3, "hard_share": 0.2, "source_share": 0.5
-}  # fmt: skip
+MIX = TrainingConfig(positive_share=0.3, near_miss_share=0.1, mined_share=0.1, source_share=0.5)
 
 
-def epoch_of(store: ViewStore, **changes: object) -> list[np.ndarray]:
-    return list(batches(store, **(SETTINGS | changes)))
+def epoch_of(store: ViewStore, *, seed: int = 1, epoch: int = 2, steps: int = 50, **changes: float) -> list[np.ndarray]:
+    mix = MIX.model_copy(update=changes)
+    return list(batches(store, mix=mix, seed=seed, epoch=epoch, steps=steps, batch_size=100))
+
+
+def kind_of(store: ViewStore) -> np.ndarray:
+    """Engine of the positives, kind of the negatives. Shape: `-> [V]`"""
+    return store.of_clips(lambda clip: f"{clip.engine} phrase" if clip.label else clip.kind)
+
+
+def counts_of(store: ViewStore, drawn: list[np.ndarray]) -> dict[str, int]:
+    kinds, counts = np.unique(kind_of(store)[np.concatenate(drawn)], return_counts=True)
+    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
 
 
 def test_same_seed_and_epoch_same_batches() -> None:
@@ -59,10 +69,10 @@ def test_every_batch_has_its_size_and_its_share_of_positives() -> None:
 
 
 def test_natural_engines_are_not_drowned() -> None:
-    share = shares(FULL, epoch_of(FULL))
-    assert share["espeak phrase"] == pytest.approx(0.3 * 0.35, abs=0.01)
-    assert share["piper phrase"] == pytest.approx(0.3 * 0.325, abs=0.01)
-    assert share["flite phrase"] == pytest.approx(0.3 * 0.325, abs=0.01)
+    counts = counts_of(FULL, epoch_of(FULL))  # 1,500 positives
+    assert counts["espeak phrase"] == pytest.approx(1500 * 0.35, rel=0.03)
+    assert counts["piper phrase"] == pytest.approx(1500 * 0.325, rel=0.03)
+    assert counts["flite phrase"] == pytest.approx(1500 * 0.325, rel=0.03)
 
 
 def test_voices_of_an_engine_are_even() -> None:
@@ -71,14 +81,20 @@ def test_voices_of_an_engine_are_even() -> None:
     assert (voices == "piper/joe").sum() == pytest.approx((voices == "piper/amy").sum(), rel=0.1)
 
 
-def test_kinds_of_negatives_have_their_shares() -> None:
-    share = shares(FULL, epoch_of(FULL))
-    assert share["near_miss"] == pytest.approx(0.7 * 0.1, abs=0.01)
-    assert share["mined"] == pytest.approx(0.7 * 0.1, abs=0.01)
-    real = share["recording"] + share["music"] + share["own_negative"]
-    assert real == pytest.approx(0.7 * 0.8 * 0.7, abs=0.01)
-    assert real > 0.5 * 0.7
-    assert share["sentence"] == pytest.approx(0.7 * 0.8 * 0.3, abs=0.01)
+def test_every_batch_has_the_same_number_of_each_part() -> None:
+    """70 negatives: 7 near misses, 7 that fooled a model, and of the other 56, 39 recordings and 17 sentences."""
+    for batch in epoch_of(FULL):
+        counts = counts_of(FULL, [batch])
+        assert counts["near_miss"] == counts["mined"] == 7
+        assert sum(counts.get(kind, 0) for kind in ("recording", "music", "own_negative")) == 39
+        assert counts["sentence"] == 17
+
+
+def test_a_share_above_zero_is_at_least_one_view_of_every_batch() -> None:
+    for batch in epoch_of(FULL, near_miss_share=0.001, mined_share=0.0):
+        counts = counts_of(FULL, [batch])
+        assert counts["near_miss"] == 1
+        assert "mined" not in counts
 
 
 def test_no_source_has_more_than_its_cap() -> None:
@@ -91,23 +107,28 @@ def test_no_source_has_more_than_its_cap() -> None:
 
 
 def test_mined_views_stay_below_a_quarter() -> None:
-    without_near_misses = store_of(
+    few_others = store_of(
         (10, phrase("piper")), (500, {"kind": "mined", "hard_negative": 1}), (5, {"kind": "recording"})
     )
-    share = shares(without_near_misses, epoch_of(without_near_misses, hard_share=0.5))
-    assert share["mined"] == pytest.approx(0.7 * 0.25, abs=0.01)
+    for batch in epoch_of(few_others, mined_share=0.25):
+        assert counts_of(few_others, [batch])["mined"] == 17  # of 70
 
 
-def test_what_is_missing_leaves_its_share_to_the_others() -> None:
+def test_what_is_missing_leaves_its_share_to_the_ordinary_ones() -> None:
+    def per_batch(store: ViewStore, **changes: float) -> dict[str, int]:
+        (counts,) = {tuple(counts_of(store, [batch]).items()) for batch in epoch_of(store, **changes)}
+        return dict(counts)
+
     only_espeak = store_of((10, phrase("espeak")), (10, {"kind": "sentence"}))
-    share = shares(only_espeak, epoch_of(only_espeak))
-    assert share == {"espeak phrase": 0.3, "sentence": 0.7}
+    assert per_batch(only_espeak) == {"espeak phrase": 30, "sentence": 70}
     no_hard = store_of((5, phrase("piper")), (10, {"kind": "sentence"}), (10, {"kind": "recording"}))
-    assert shares(no_hard, epoch_of(no_hard))["recording"] == pytest.approx(0.7 * 0.7, abs=0.01)
+    assert per_batch(no_hard)["recording"] == 49
     one_source = store_of((5, phrase("piper")), (10, {"kind": "recording", "source": "only"}))
-    assert shares(one_source, epoch_of(one_source, source_share=0.1))["recording"] == 0.7
+    assert per_batch(one_source, source_share=0.1)["recording"] == 70
     only_near = store_of((5, phrase("piper")), (10, {"kind": "near_miss", "hard_negative": 1}))
-    assert shares(only_near, epoch_of(only_near, hard_share=0.0))["near_miss"] == 0.7
+    assert per_batch(only_near, near_miss_share=0.0)["near_miss"] == 70
+    only_mined = store_of((5, phrase("piper")), (10, {"kind": "mined", "hard_negative": 1}))
+    assert per_batch(only_mined)["mined"] == 70
 
 
 def test_draws_are_as_even_as_whole_numbers_allow() -> None:
@@ -137,25 +158,21 @@ def fooling(added: int, mined: int) -> ViewStore:
 
 
 @pytest.mark.parametrize(("added", "mined"), [(1, 0), (30, 0), (5, 1000), (400, 400), (0, 30)])
-@pytest.mark.parametrize("hard_share", [0.1, 0.3, 0.5])
-def test_what_fooled_a_model_is_hard_and_never_more_than_a_quarter(added: int, mined: int, hard_share: float) -> None:
+@pytest.mark.parametrize(("mined_share", "views"), [(0.05, 4), (0.1, 7), (0.25, 17)])
+def test_what_fooled_a_model_is_never_more_than_a_quarter(
+    added: int, mined: int, mined_share: float, views: int
+) -> None:
     store = fooling(added, mined)
-    negatives = np.flatnonzero(store.labels == 0)
-    weights = negative_weights(store, negatives, hard_share=hard_share, source_share=0.5)
     fooled = store.of_clips(lambda clip: clip.kind in ("mined", "own_negative") and clip.hard_negative == 1)
-    assert weights[fooled[negatives]].sum() == pytest.approx(hard_share / 2)
-    assert weights[fooled[negatives]].sum() <= 0.25 + 1e-9
-    assert weights[store.hard[negatives]].sum() == pytest.approx(hard_share)
-    drawn = np.concatenate(epoch_of(store, hard_share=hard_share))
-    drawn = drawn[store.labels[drawn] == 0]
-    assert fooled[drawn].mean() == pytest.approx(hard_share / 2, abs=0.01)
-    assert (~store.hard[drawn]).mean() >= 0.5 - 0.01
+    for batch in epoch_of(store, mined_share=mined_share, near_miss_share=0.25):
+        assert fooled[batch].sum() == views
+        assert (~store.hard[batch] & (store.labels[batch] == 0)).sum() >= 35  # at least half of them are ordinary
 
 
 def test_a_users_few_false_alarms_are_not_drowned_by_mined_ones() -> None:
     """Each is drawn as often as a mined view: both fooled a model."""
     store = fooling(40, 200)
-    drawn = np.concatenate(epoch_of(store, hard_share=0.4, steps=200))
+    drawn = np.concatenate(epoch_of(store, mined_share=0.2, steps=200))
     sources = store.of_clips(lambda clip: clip.source if clip.hard_negative else "")[drawn]
     counts = {name: int((sources == name).sum()) for name in ("tv", "radio", "alarms")}
     assert counts["tv"] / sum(counts.values()) == pytest.approx(0.5, abs=0.02)  # the cap of a source

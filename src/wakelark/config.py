@@ -181,8 +181,10 @@ class TrainingConfig(Section):
     """An epoch is this many steps: the unit of metrics, checkpoints and selection."""
     positive_share: float = Field(default=0.3, gt=0, lt=1)
     """Share of positives in a batch."""
-    hard_share: float = Field(default=0.05, ge=0, le=0.5)
-    """Share of the negatives in a batch that are near misses or mined."""
+    near_miss_share: float = Field(default=0.02, ge=0, le=0.25)
+    """Share of the negatives in a batch that sound almost like the phrase."""
+    mined_share: float = Field(default=0.05, ge=0, le=0.25)
+    """Share of the negatives in a batch that fooled a model: mined ones, and false alarms that the user brought."""
     source_share: float = Field(default=0.4, gt=0, le=1)
     """No source has more than this share of the recordings in a batch, when there are enough of them."""
     workers: int = Field(default=0, ge=0)

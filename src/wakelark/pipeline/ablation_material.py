@@ -24,6 +24,7 @@ from wakelark.pipeline.mining import AFTER_S, BEFORE_S, MinedEvent, TrainStream,
 from wakelark.pipeline.run_folder import slug
 from wakelark.pipeline.teacher import TeacherJob, train_heads
 from wakelark.pipeline.views import Prepared, prepare
+from wakelark.training.batches import MIX
 from wakelark.training.embedding_teacher import EmbeddingTeacher
 from wakelark.training.stream_features import Progress
 from wakelark.training.view_store import ViewStore
@@ -109,10 +110,7 @@ def prepare_material(
 def teacher_key(config: Config, made_of: str) -> str:
     """Of everything the heads depend on; `made_of` is that of their training views."""
     training = config.training
-    shared = (
-        training.hard_share, training.positive_share, training.source_share,
-        training.warmup_share, training.clip_norm, training.ema_decay,
-    )  # fmt: skip
+    shared = training.model_dump(include={*MIX, "warmup_share", "clip_norm", "ema_decay"})
     return content_key(made_of, config.teacher.model_dump(), config.loss.model_dump(), config.seed, shared)[:12]
 
 

@@ -34,7 +34,7 @@ from wakelark.pipeline.views import mined_views
 from wakelark.training.teacher import weights_fingerprint
 from wakelark.training.view_store import ViewStore
 
-RUN_VERSION = 2
+RUN_VERSION = 3
 """Raise it when runs of the same key would come out otherwise."""
 _KEPT_EVENTS = 1000
 _UNHURT = ("training.workers", "training.tensorboard")

@@ -154,9 +154,8 @@ def _batches(job: StudentJob, config: Config, teacher: Teacher | None) -> Callab
 
     def batches(epoch: int) -> Iterator[Batch]:
         drawn = draw_batches(
-            job.store, seed=config.seed, epoch=epoch, steps=config.training.steps_per_epoch,
-            batch_size=config.training.batch_size, positive_share=config.training.positive_share,
-            hard_share=config.training.hard_share, source_share=config.training.source_share,
+            job.store, mix=config.training, seed=config.seed, epoch=epoch, steps=config.training.steps_per_epoch,
+            batch_size=config.training.batch_size,
         )  # fmt: skip
         for chosen in drawn:
             rows = torch.from_numpy(chosen)

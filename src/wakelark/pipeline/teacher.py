@@ -18,6 +18,7 @@ from wakelark.pipeline.calibration import fit_calibration
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.networks import AccurateNetwork
 from wakelark.training.batch import Batch
+from wakelark.training.batches import MIX
 from wakelark.training.batches import batches as draw_batches
 from wakelark.training.build import build_optimizer
 from wakelark.training.checkpoint import CheckpointFolder
@@ -128,7 +129,7 @@ class HeadTraining:
                 "stage": job.name, "head": self.number, "seed": seed, "data": job.data_key,
                 "teacher": teacher.model_dump_json(),
                 "loss": config.loss.model_dump_json(exclude={"teacher_hard_share"}),  # the student's alone
-                "hard_share": config.training.hard_share, "positive_share": config.training.positive_share,
+                "mix": config.training.model_dump(mode="json", include=set(MIX)),
             },
             metrics=MetricsLog(job.metrics, stage=f"{job.name}/head-{self.number}"),
             on_step=on_step,
@@ -172,9 +173,8 @@ def _batches(
 
     def batches(epoch: int) -> Iterator[Batch]:
         drawn = draw_batches(
-            store, seed=seed, epoch=epoch, steps=min(STEPS_PER_EPOCH, config.teacher.steps),
-            batch_size=config.teacher.batch_size, positive_share=config.training.positive_share,
-            hard_share=config.training.hard_share, source_share=config.training.source_share,
+            store, mix=config.training, seed=seed, epoch=epoch, steps=min(STEPS_PER_EPOCH, config.teacher.steps),
+            batch_size=config.teacher.batch_size,
         )  # fmt: skip
         for chosen in drawn:
             yield Batch(

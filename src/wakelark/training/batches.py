@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakelark.errors import DataError
 from wakelark.training.view_store import ViewStore
+
+if TYPE_CHECKING:
+    from wakelark.config import TrainingConfig
 
 Indices = NDArray[np.int64]
 
@@ -17,42 +21,36 @@ ROBOTIC_SHARE = 0.35
 """Share of the positives spoken by formant synthesis when natural voices are there: they decide, it adds variety."""
 RECORDED_SHARE = 0.7
 """Share of real recordings among the negatives that are not hard."""
-MINED_SHARE_OF_HARD = 0.5
-MINED_SHARE = 0.25
-"""Mined views are at most this share of all negatives: more, and the network learns the recordings by heart."""
 REAL_KINDS = ("recording", "music", "own_negative")
 FOOLING_KINDS = ("mined", "own_negative")
 """Hard negatives of these kinds are sounds that fooled a model: mined ones, and false alarms that a user brought."""
 
+MIX = ("positive_share", "near_miss_share", "mined_share", "source_share")
+"""The keys of the section `training` that say what a batch is made of."""
+
 
 def batches(
-    store: ViewStore,
-    *,
-    seed: int,
-    epoch: int,
-    steps: int,
-    batch_size: int,
-    positive_share: float,
-    hard_share: float,
-    source_share: float,
+    store: ViewStore, *, mix: TrainingConfig, seed: int, epoch: int, steps: int, batch_size: int
 ) -> Iterator[Indices]:
     """The batches of one epoch, as indices into `store`; a pure function of the arguments.
 
-    Positives are even over engines (formant synthesis at most 35 % beside natural voices) and over the voices of each.
-    Of the negatives `hard_share` sound like the phrase or fooled a model (mined, or brought by the user as false
-    alarms; these are never more than a quarter); most others are real recordings, no source of
-    which has more than `source_share`. Kinds that are missing leave their share to the others. Every view is as likely
-    as its weight says, drawn as evenly over the epoch as whole numbers allow.
+    Every batch has the same number of views of each part: positives, near misses (`mix.near_miss_share` of the
+    negatives), sounds that fooled a model (`mix.mined_share`: mined, or brought by the user as false alarms), and
+    ordinary negatives, `RECORDED_SHARE` of which are real recordings. A share above 0 is at least one view; parts that
+    are missing leave theirs to the ordinary negatives.
+
+    Positives are even over engines (formant synthesis at most 35 % beside natural voices) and over the voices of each;
+    synthetic negatives over voices; no source has more than `mix.source_share` of the recordings, or of the mined
+    sounds, where there are enough sources. Every view is as likely as its weight says, drawn as evenly over the epoch
+    as whole numbers allow.
 
     Args:
         store: the training views.
+        mix: the shares.
         seed: of the run.
         epoch: number of the epoch.
         steps: batches in it.
         batch_size: views per batch.
-        positive_share: of the phrase, in every batch.
-        hard_share: of the negatives.
-        source_share: cap per source within the recordings, relaxed when there are too few sources.
 
     Returns:
         Arrays `[batch_size]`, shuffled.
@@ -68,14 +66,44 @@ def batches(
             f"the training data has no {missing} views: the manifest needs {missing} clips in the split train"
         )
     rng = np.random.default_rng([seed, epoch, 0xBA7C4])
-    positive_count = min(max(round(batch_size * positive_share), 1), batch_size - 1)
-    weights = positive_weights(store, positives)
-    chosen_positives = _spread(positives, weights, steps * positive_count, rng)
-    weights = negative_weights(store, negatives, hard_share=hard_share, source_share=source_share)
-    chosen_negatives = _spread(negatives, weights, steps * (batch_size - positive_count), rng)
+    positive_count = min(max(round(batch_size * mix.positive_share), 1), batch_size - 1)
+    parts = [(positive_count, positives, positive_weights(store, positives))]
+    parts += _negative_parts(store, negatives, batch_size - positive_count, mix)
+    drawn = [
+        _spread(views, weights, steps * count, rng).reshape(steps, count) for count, views, weights in parts if count
+    ]
     for step in range(steps):
-        batch = np.concatenate([chosen_positives[step::steps], chosen_negatives[step::steps]])
-        yield rng.permutation(batch)
+        yield rng.permutation(np.concatenate([part[step] for part in drawn]))
+
+
+def _negative_parts(
+    store: ViewStore, negatives: Indices, total: int, mix: TrainingConfig
+) -> list[tuple[int, Indices, NDArray[np.float64]]]:
+    """(views per batch, candidates, their weights) of near misses, fooling sounds, recordings and the rest."""
+    kinds = store.of_clips(lambda clip: clip.kind)[negatives]
+    sources = store.of_clips(lambda clip: clip.source)[negatives]
+    voices = store.of_clips(lambda clip: clip.voice)[negatives]
+    flagged = store.hard[negatives]
+    fooling = flagged & np.isin(kinds, FOOLING_KINDS)
+    near, real = flagged & ~fooling, ~flagged & np.isin(kinds, REAL_KINDS)
+    other = ~flagged & ~real
+    near_count = _views(mix.near_miss_share, total) if near.any() else 0
+    mined_count = min(_views(mix.mined_share, total), total // 4) if fooling.any() else 0
+    rest = total - near_count - mined_count
+    real_count = round(rest * RECORDED_SHARE) if real.any() and other.any() else rest if real.any() else 0
+    other_count = rest - real_count if other.any() else 0
+    if not (real.any() or other.any()):  # nothing ordinary: near misses take its place, or else the sounds that fooled
+        near_count, mined_count = (near_count + rest, mined_count) if near.any() else (0, total)
+    return [
+        (near_count, negatives[near], _even_over(voices[near])),
+        (mined_count, negatives[fooling], _capped(sources[fooling], mix.source_share)),
+        (real_count, negatives[real], _capped(sources[real], mix.source_share)),
+        (other_count, negatives[other], _even_over(voices[other])),
+    ]
+
+
+def _views(share: float, total: int) -> int:
+    return max(1, round(share * total)) if share > 0 else 0
 
 
 def positive_weights(store: ViewStore, positives: Indices) -> NDArray[np.float64]:
@@ -95,35 +123,6 @@ def positive_weights(store: ViewStore, positives: Indices) -> NDArray[np.float64
     return weights / weights.sum()
 
 
-def negative_weights(
-    store: ViewStore, negatives: Indices, *, hard_share: float, source_share: float
-) -> NDArray[np.float64]:
-    """Probability of every negative view. Shape: `[N] -> [N]`, sum 1"""
-    kinds = store.of_clips(lambda clip: clip.kind)[negatives]
-    sources = store.of_clips(lambda clip: clip.source)[negatives]
-    voices = store.of_clips(lambda clip: clip.voice)[negatives]
-    flagged = store.hard[negatives]
-    mined = flagged & np.isin(kinds, FOOLING_KINDS)
-    hard, real = flagged & ~mined, ~flagged & np.isin(kinds, REAL_KINDS)
-    other = ~(mined | real | hard)
-    mined_share = min(MINED_SHARE, hard_share * (MINED_SHARE_OF_HARD if hard.any() else 1.0)) if mined.any() else 0.0
-    shares = {"mined": mined_share, "hard": hard_share - mined_share}
-    shares["real"] = (1 - hard_share) * RECORDED_SHARE
-    shares["other"] = 1 - sum(shares.values())
-    weights = np.zeros(negatives.size)
-    for name, members in (("mined", mined), ("hard", hard), ("real", real), ("other", other)):
-        chosen = np.flatnonzero(members)
-        if chosen.size:
-            even = _capped(sources[chosen], source_share) if name in ("real", "mined") else _even_over(voices[chosen])
-            weights[chosen] = shares[name] * even
-    if weights.sum() == 0:  # only kinds whose share is 0
-        weights[:] = 1
-    # What is missing leaves its share to the others, but not to the mined ones.
-    scale = np.where(mined, 1.0, (1 - weights[mined].sum()) / max(weights[~mined].sum(), 1e-12))
-    weights = weights * scale
-    return weights / weights.sum()
-
-
 def _even_over(groups: NDArray) -> NDArray[np.float64]:
     """Weights of sum 1: the same for every group, the same within one."""
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
@@ -133,6 +132,8 @@ def _even_over(groups: NDArray) -> NDArray[np.float64]:
 def _capped(groups: NDArray, cap: float) -> NDArray[np.float64]:
     """Weights of sum 1: the same for every view, unless its group would have more than `cap`."""
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if not counts.size:
+        return np.zeros(0)
     shares = counts / counts.sum()
     cap = max(cap, 1.0 / counts.size)
     for _ in range(counts.size):
@@ -151,11 +152,3 @@ def _spread(views: Indices, weights: NDArray[np.float64], count: int, rng: np.ra
     edges = np.cumsum(weights[order])
     points = (rng.random() + np.arange(count)) / count * edges[-1]
     return rng.permutation(views[order[np.minimum(np.searchsorted(edges, points, "right"), views.size - 1)]])
-
-
-def shares(store: ViewStore, chosen: Sequence[Indices]) -> Mapping[str, float]:
-    """Shares of kinds (negatives) and engines (positives) in some batches: what the report says about the data."""
-    drawn = np.concatenate([np.zeros(0, np.int64), *chosen])
-    names = store.of_clips(lambda clip: f"{clip.engine} phrase" if clip.label else clip.kind)[drawn]
-    kinds, counts = np.unique(names, return_counts=True)
-    return {str(kind): round(float(count) / drawn.size, 4) for kind, count in zip(kinds, counts, strict=True)}
