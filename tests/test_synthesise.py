@@ -19,6 +19,7 @@ from wakelark.corpus.texts import CARRIERS, SENTENCES, sentences
 from wakelark.corpus.voice_split import split_voices
 from wakelark.errors import ConfigError, DataError
 from wakelark.phrase import NearMiss, contains_phrase, espeak, near_misses, pronounce
+from wakelark.phrase.distance import flatten
 
 
 def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
@@ -119,7 +120,7 @@ def test_no_voice_says_the_phrase_in_its_own_accent_where_another_says_a_near_mi
     config.phrase = "hey mona"
     config.corpus.near_miss_ratio = 2.0
     said = pronounce(config.phrase, language=config.language, extra=[])
-    misses = [NearMiss(text=text, kind="near_miss", distance=1.0, phonemes="") for text in ("hey moaner", "hey moment")]
+    misses = [NearMiss(text=text, kind="near_miss", distance=2.0, phonemes="") for text in ("hey moaner", "hey moment")]
     engines = {"espeak": make_engine("espeak", voices_dir=None)}
     cast = cast_voices(engines, config=config, rng=np.random.default_rng(0))
     jobs = plan_jobs(said, misses, config=config, cast=cast, engines=engines, rng=np.random.default_rng(0))
@@ -130,6 +131,32 @@ def test_no_voice_says_the_phrase_in_its_own_accent_where_another_says_a_near_mi
     for job in hard:
         phrase, sounds = (espeak().flat(text, voice=job.voice.accent) for text in ("hey mona", job.text))
         assert not contains_phrase(sounds, phrase)
+
+
+def test_training_voices_leave_out_near_misses_that_are_too_near() -> None:
+    config = small_config(espeak=100)
+    config.corpus.near_miss_distance = 0.0
+    everything = plan(config)
+    config.corpus.near_miss_distance = 0.18
+    jobs = plan(config)
+    said = pronounce(config.phrase, language=config.language, extra=[])
+    nearest = 0.18 * max(len(flatten(p.sounds.flat)) for p in said)
+    distances = {
+        miss.text: miss.distance
+        for miss in near_misses(
+            said, phrase=config.phrase, language=config.language, count=40, rng=np.random.default_rng(config.seed)
+        )
+    }
+
+    def of(found: list[Job], split: str) -> list[float]:
+        return [
+            distances[job.text] for job in found if job.hard_negative and job.split == split and job.text in distances
+        ]
+
+    assert min(of(jobs, "train")) >= nearest > min(of(everything, "train"))
+    assert min(of(jobs, "test")) < nearest  # the others still test
+    # What else is spoken stays the same, word for word.
+    assert [job for job in jobs if not job.hard_negative] == [job for job in everything if not job.hard_negative]
 
 
 def test_the_plan_is_a_function_of_the_seed() -> None:
