@@ -20,10 +20,15 @@ from wakelark.training.clip_audio import ClipReader
 
 from .conftest import TIMEOUT_S, CommandLine, Trained
 
-HARDLY_TRAINED = {"teacher": {"steps": 2}, "training": {"steps": 2, "steps_per_epoch": 2}}
-"""What such a training makes misses more than what it is compared with, on any processor."""
-NETWORKS = ("checkpoints/heads.safetensors", "checkpoints/student.safetensors")
-MODELS = ("model.onnx", "model.onnx.json", "model_tiny.onnx", "model_tiny.onnx.json", *NETWORKS)
+UNTRAINED = {
+    "teacher": {"steps": 2, "learning_rate": 1e-9},
+    "training": {"steps": 2, "steps_per_epoch": 2, "learning_rate": 1e-9},
+}
+"""Such heads miss more than those of the finished run, on any processor."""
+MODELS = (
+    "model.onnx", "model.onnx.json", "checkpoints/heads.safetensors",
+    "model_tiny.onnx", "model_tiny.onnx.json", "checkpoints/student.safetensors",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def run(smoke: Trained, tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     shutil.copytree(smoke.folder, folder)
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    for section, values in (HARDLY_TRAINED | {"mining": {"score_min": 1e-6}}).items():
+    for section, values in (UNTRAINED | {"mining": {"score_min": 1e-6}}).items():
         config[section] |= values
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
@@ -80,17 +85,22 @@ def test_mined_sounds_that_do_not_help_are_undone(run: Path, audio: Path, wakela
     done = wakelark.run("train", "--resume", "--out", run)
     assert done.returncode == 0, done.stderr
     assert "views" in done.stderr, "it was trained"
-    assert digests(run) == before
-    assert done.stdout.count("UNDONE, the earlier model stays") == 2
     report = json.loads((run / "report.json").read_text())
-    verdicts = report["facts"]["retraining"]
-    assert [(v["model"], v["kept"]) for v in verdicts] == [("accurate", False), ("tiny", False)]
-    assert all(v["figure_after"] >= v["figure_before"] and v["on_trial"] > 0 for v in verdicts)
-    for verdict in verdicts:
+    accurate, tiny = report["facts"]["retraining"]
+    assert (accurate["model"], accurate["kept"], tiny["model"]) == ("accurate", False, "tiny")
+    undone = [verdict for verdict in (accurate, tiny) if not verdict["kept"]]  # the tiny one by chance
+    assert [one == other for one, other in zip(digests(run), before, strict=True)] == [True] * 3 + [
+        not tiny["kept"]
+    ] * 3
+    assert done.stdout.count("UNDONE, the earlier model stays") == len(undone)
+    assert all(v["kept"] == (v["figure_after"] < v["figure_before"]) and v["on_trial"] > 0 for v in (accurate, tiny))
+    for verdict in undone:
         figures = (f"{100 * verdict[name]:.2f} %" for name in ("figure_after", "figure_before"))
         (said,) = [text for text in report["warnings"] if f"earlier {verdict['model']} model stays" in text]
         assert all(figure in said for figure in figures)
-    assert not [row for row in report["corpus"] if row["kind"] == "mined"], "no model has learned them"
+    assert any(row["kind"] == "mined" for row in report["corpus"]) == tiny["kept"], (
+        "told where a model has learned them"
+    )
     brought = report["facts"]["material"]["mined"]
     assert brought["kept"] + brought["repeated"] == found["kept"], "they stay listed"
 
@@ -130,7 +140,11 @@ def test_what_is_added_by_hand_is_trained_on_whatever_it_does(
     ]  # fmt: skip
     assert all(verdict["kept"] for verdict in verdicts[:2])
     assert all(v["kept"] == (v["on_trial"] == 0 or v["figure_after"] < v["figure_before"]) for v in verdicts)
-    assert len([text for text in report["warnings"] if "is your decision" in text]) == 2
+    worse = [verdict["model"] for verdict in verdicts[:2] if verdict["figure_after"] > verdict["figure_before"]]
+    assert "accurate" in worse
+    for model in ("accurate", "tiny"):
+        said = [f"{model} model misses" in text and "is your decision" in text for text in report["warnings"]]
+        assert any(said) == (model in worse)
     assert any("before it model.onnx missed" in warning for warning in report["warnings"])
     after = digests(run)
     assert not set(before) & set(after)

@@ -134,14 +134,16 @@ def loudest(detector: Detector, path: Path) -> float:
 def test_the_phrase_is_told_from_what_the_same_voices_say_else(
     smoke: Trained, wakelark: CommandLine, name: str
 ) -> None:
-    """Two minutes teach a model its own voices, and some of what it takes for those that were held out."""
+    """Two minutes teach a model its own voices, and some of what it takes for those that were held out; not yet what
+    sounds almost like the phrase."""
     detector = Detector.load(smoke.folder / name)
     clips = read_manifest(smoke.folder / "corpus" / "manifest.jsonl")
     scores = {clip.id: loudest(detector, wakelark.cache / clip.path) for clip in clips}
-    for who, is_heard, least in (("trained on", True, 0.8), ("held out", False, 0.65)):
+    for who, is_heard, least in (("trained on", True, 0.85), ("held out", False, 0.65)):
         some = [clip for clip in clips if (clip.split == "train") == is_heard]
-        positives, negatives = ([scores[clip.id] for clip in some if clip.label == label] for label in (1, 0))
-        assert told_apart(positives, negatives) >= least, f"voices that were {who}"
+        positives = [scores[clip.id] for clip in some if clip.label == 1]
+        sentences = [scores[clip.id] for clip in some if clip.kind == "sentence"]
+        assert told_apart(positives, sentences) >= least, f"voices that were {who}"
 
 
 def test_detect_finds_what_reaches_the_threshold(smoke: Trained, wakelark: CommandLine) -> None:
