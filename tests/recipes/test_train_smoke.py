@@ -105,7 +105,7 @@ def test_no_voice_is_in_two_splits(smoke: Trained) -> None:
 def test_metrics_have_a_line_per_epoch(smoke: Trained) -> None:
     lines = [json.loads(line) for line in (smoke.folder / "metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if line["stage"].startswith("student")]
-    assert steps == [40, 80, 120]
+    assert steps == [80, 160, 240]
     assert all(line["distilled_share"] == 1.0 for line in lines if line["stage"].startswith("student"))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from wakelark.errors import SetupError
@@ -41,6 +42,30 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         SetupError: the disk is full or the folder cannot be written.
     """
+    _publish(path, data, os.replace)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write `data` to `path` unless there is such a file, as `write_atomically` does it: of two runs the first wins.
+
+    Raises:
+        SetupError: the disk is full or the folder cannot be written.
+    """
+    _publish(path, data, _link)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: the last one wins
+        os.replace(temporary, path)
+        return
+    temporary.unlink()
+
+
+def _publish(path: Path, data: bytes, move: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name[-40:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +73,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        move(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise SetupError(

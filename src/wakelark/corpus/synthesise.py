@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from wakelark.audio import SAMPLE_RATE, Int16Array, to_int16
-from wakelark.corpus.cache import cache_folder, content_key, write_atomically
+from wakelark.corpus.cache import cache_folder, content_key, write_once
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import ENGINES, Engine, Utterance, Voice, make_engine
 from wakelark.corpus.engines.session import ORT_ERRORS
@@ -219,6 +219,10 @@ def _worker_engine(name: str, voices_dir: str | None) -> Engine:
 
 def _speak(job: Job, key: str, *, voices_dir: str | None, root: Path) -> _Sound | str:
     """Speak one job into the cache; a text that cannot be spoken gives the reason instead."""
+    path = root / speech_path(key)
+    if (sound := _read_sound(path)) is not None:
+        return sound  # another run has spoken it since
+    path.unlink(missing_ok=True)  # damaged
     engine = _worker_engine(job.voice.engine, voices_dir)
     try:
         audio = to_int16(engine.speak(job.utterance, job.voice))
@@ -226,8 +230,8 @@ def _speak(job: Job, key: str, *, voices_dir: str | None, root: Path) -> _Sound 
         return str(error)
     file = io.BytesIO()
     soundfile.write(file, audio, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    write_atomically(root / speech_path(key), file.getvalue())
-    return _sound(audio)
+    write_once(path, file.getvalue())
+    return _read_sound(path) or _sound(audio)  # engines do not repeat bit for bit: what lies there counts
 
 
 def _sound(audio: Int16Array) -> _Sound:
