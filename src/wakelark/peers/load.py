@@ -1,4 +1,7 @@
-"""Loads any wake-word model that wakelark can measure; what a file is, its content says."""
+"""Loads any wake-word model that wakelark can measure; what a file is, its content says.
+
+Runtimes are imported only when they are needed: `wakelark.peers.live_process` measures what each takes.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ from pathlib import Path
 
 from wakelark.errors import ConfigError, ModelError
 from wakelark.peers.microwakeword import MicroWakeWordModel, is_micro, read_manifest
-from wakelark.peers.openwakeword import OnnxHead, TfliteHead, check_head, is_head
-from wakelark.peers.own import WakelarkScorer
+from wakelark.peers.openwakeword import TfliteHead, check_head, is_head
 from wakelark.peers.scorer import Scorer
 from wakelark.peers.tflite_file import is_tflite, read_signature
-from wakelark.runtime.backend import Backend, NoCard, open_session, read_model_file
-from wakelark.runtime.detector import Detector
+from wakelark.runtime.model_file import read_model_file
 
 
 def load_scorer(path: Path, threshold: float | None = None) -> Scorer:
@@ -32,20 +33,35 @@ def load_scorer(path: Path, threshold: float | None = None) -> Scorer:
     if threshold is not None and not 0 < threshold <= 1:
         raise ConfigError(f"threshold {threshold} must be above 0 and at most 1")
     data = read_model_file(path)
-    if data.lstrip()[:1] in (b"{", b"["):
+    if is_manifest(data):
         return MicroWakeWordModel(read_manifest(path, data), threshold=threshold)
     if is_tflite(data):
         _check_tflite(data, path)
         return TfliteHead(path, threshold=threshold)
+    return _load_onnx(data, path, threshold)
+
+
+def is_manifest(data: bytes) -> bool:
+    """Whether the data begin as JSON does."""
+    return data.lstrip()[:1] in (b"{", b"[")
+
+
+def _load_onnx(data: bytes, path: Path, threshold: float | None) -> Scorer:
+    from wakelark.peers.own import WakelarkScorer
+    from wakelark.runtime.backend import Backend, NoCard, open_session
+    from wakelark.runtime.detector import Detector
+
     try:
         return WakelarkScorer(Detector(Backend(data, name=str(path)), threshold=threshold), size_bytes=len(data))
     except NoCard:
+        from wakelark.peers.openwakeword_onnx import OnnxHead
+
         return OnnxHead(open_session(data, name=str(path)), path, threshold=threshold)
 
 
 def _check_tflite(data: bytes, path: Path) -> None:
     signature = read_signature(data, name=str(path))
-    if is_head(signature.inputs, signature.outputs):
+    if is_head(signature):
         check_head(signature, name=str(path))
     elif is_micro(signature):
         raise ModelError(

@@ -10,18 +10,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from wakelark.audio import SAMPLE_RATE
 from wakelark.errors import ModelError, SetupError
-from wakelark.peers.scorer import MICRO_WAKE_WORD, Scorer, ScorerFacts, as_int16, spoken
+from wakelark.peers.scorer import MICRO_WAKE_WORD, ScorerFacts, as_int16, spoken
 from wakelark.peers.tflite_file import Signature, is_tflite, read_signature
-from wakelark.runtime.backend import read_model_file
+from wakelark.runtime.model_file import read_model_file
 
 BANDS = 40
 _FRAME_SAMPLES = 160
@@ -94,7 +92,7 @@ def read_manifest(path: Path, data: bytes) -> Manifest:
     return Manifest(path, wake_word, file, float(cutoff), averaged, _frames(file))
 
 
-class MicroWakeWordModel(Scorer):
+class MicroWakeWordModel:
     """A microWakeWord model, run by pymicro-wakeword.
 
     Args:
@@ -128,7 +126,7 @@ class MicroWakeWordModel(Scorer):
         step = self._frames * _FRAME_SAMPLES
         self.facts = ScorerFacts(
             family=MICRO_WAKE_WORD,
-            runtime=f"pymicro-wakeword {version('pymicro-wakeword')}",
+            runtime="pymicro-wakeword",
             phrase=spoken(manifest.wake_word),
             threshold=math.nextafter(manifest.cutoff, 1) if threshold is None else threshold,
             step_s=step / SAMPLE_RATE,
@@ -139,14 +137,14 @@ class MicroWakeWordModel(Scorer):
             size_bytes=manifest.model.stat().st_size,
         )
 
-    @override
     def reset(self) -> None:
+        """As `Scorer.reset`."""
         self._model.reset()
         self._features.reset()
         self._heard = 0
 
-    @override
     def score(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.score`."""
         scores: list[float] = []
         for frame in self._features.process_streaming(as_int16(chunk).tobytes()):
             score = self._model.process_streaming_prob(frame)

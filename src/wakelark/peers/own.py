@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from numpy.typing import NDArray
-from typing_extensions import override
 
-from wakelark.peers.scorer import WAKELARK, Scorer, ScorerFacts
+from wakelark.peers.scorer import WAKELARK, ScorerFacts
 from wakelark.runtime.detector import Detector
 
 
-class WakelarkScorer(Scorer):
+class WakelarkScorer:
     """A detector's raw scores.
 
     Args:
@@ -34,10 +33,10 @@ class WakelarkScorer(Scorer):
             size_bytes=size_bytes,
         )
 
-    @override
     def reset(self) -> None:
+        """As `Scorer.reset`."""
         self._detector.reset()
 
-    @override
     def score(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.score`."""
         return self._detector.score(chunk)

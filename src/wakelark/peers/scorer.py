@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ class ScorerFacts:
 
     Attributes:
         family: WAKELARK, OPEN_WAKE_WORD or MICRO_WAKE_WORD.
-        runtime: the package that computes the scores, with its version.
+        runtime: the package that computes the scores.
         phrase: what it listens for.
         threshold: its own; it fires where the smoothed score is at or above it.
         step_s: audio per score.
@@ -46,8 +45,17 @@ class ScorerFacts:
     size_bytes: int
     shared_bytes: int = 0
 
+    @property
+    def event_gap_s(self) -> float:
+        """Events nearer than this are one: `refractory_s`, or the configured default where the file says nothing."""
+        if self.refractory_s is not None:
+            return self.refractory_s
+        from wakelark.config import EvaluationConfig  # heavy, and needed by evaluation only
 
-class Scorer(ABC):
+        return EvaluationConfig().refractory_s
+
+
+class Scorer(Protocol):
     """A loaded model that follows one stream of audio.
 
     Attributes:
@@ -56,16 +64,16 @@ class Scorer(ABC):
 
     facts: ScorerFacts
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget all audio: as just loaded."""
+        ...
 
-    @abstractmethod
     def score(self, chunk: NDArray[Any]) -> list[float]:
         """Take audio and return the raw, unsmoothed score of every step that it completes.
 
         Shape: `[N] -> [T]`, 16 kHz, int16 or float in [-1, 1]
         """
+        ...
 
 
 def as_int16(chunk: NDArray[Any]) -> Int16Array:

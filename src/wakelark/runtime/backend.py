@@ -14,8 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: igno
 from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
 from wakelark.model_card import CARD_KEY, ModelCard
-
-MAX_MODEL_BYTES = 256 * 2**20
+from wakelark.runtime.model_file import read_model_file
 
 # ONNX Runtime's exceptions have no common base of their own.
 _ORT_ERRORS = (
@@ -93,25 +92,6 @@ def read_model(path: str | Path) -> Backend:
         ModelError: no such file, unreadable, too large, or no wakelark model.
     """
     return Backend(read_model_file(path), name=str(path))
-
-
-def read_model_file(path: str | Path) -> bytes:
-    """The content of a model file of any kind.
-
-    Raises:
-        ModelError: no such file, unreadable, or too large.
-    """
-    file = Path(path)
-    try:
-        if file.is_dir():
-            raise ModelError(f"{file} is a folder; name the model file in it, for instance {file / 'model.onnx'}")
-        if (size := file.stat().st_size) > MAX_MODEL_BYTES:
-            raise ModelError(f"{file} has {size / 2**20:.0f} MiB, a model at most {MAX_MODEL_BYTES // 2**20}")
-        return file.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"no model file {file}: check the path, or make one with `wakelark train`") from error
-    except OSError as error:
-        raise ModelError(f"cannot read {file}: {error.strerror}") from error
 
 
 def _refuse_foreign(data: bytes, name: str) -> None:
