@@ -11,7 +11,7 @@ from wakelark.evaluation.intervals import wilson_interval
 
 WIDTH, HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 14, 44
-COLOURS = ("var(--one)", "var(--two)", "var(--three)", "var(--four)")
+COLOURS = ("var(--one)", "var(--two)", "var(--three)", "var(--four)", "var(--five)", "var(--six)")
 
 Scale = Callable[[float], float]
 Point = tuple[float, float]
@@ -85,7 +85,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: 
     ]
     for number, line in enumerate(series.values()):
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in line)
-        parts.append(f'<polyline class="line" style="stroke:{COLOURS[number % 4]}" points="{path}"/>')
+        parts.append(f'<polyline class="line" style="stroke:{COLOURS[number % len(COLOURS)]}" points="{path}"/>')
     return _svg(parts, f"{y_title} by {x_title}")
 
 
@@ -174,7 +174,8 @@ def _highest_shown(model: Mapping[str, Any]) -> float:
 
 
 def _svg(parts: Sequence[str], label: str) -> str:
-    start = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    start = f'<svg class="chart" {size} role="img" aria-label="{escape(label)}">'
     return start + "".join(parts) + "</svg>"
 
 
