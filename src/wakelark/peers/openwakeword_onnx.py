@@ -60,7 +60,7 @@ class OnnxHead:
         self._mel, self._embedding = (open_session(read_model_file(model), name=model.name) for model in models)
         self.facts = head_facts(path, "onnxruntime", threshold, first_samples=STEP_SAMPLES, shared=models)
         noise = np.random.default_rng(0).integers(-_NOISE_LEVEL, _NOISE_LEVEL, _NOISE_SAMPLES).astype(np.int16)
-        frames = self._mel_frames(noise)
+        frames = self.mel_frames(noise)
         starts = range(0, len(frames) - _MEL_FRAMES + 1, 8)[-self._embeddings :]
         self._first_features = self._embed([frames[start : start + _MEL_FRAMES] for start in starts])
         self.reset()
@@ -90,7 +90,7 @@ class OnnxHead:
         for step in steps:
             heard = np.concatenate([self._tail, step])
             self._tail = heard[-_OVERLAP_SAMPLES:]
-            self._frames = np.concatenate([self._frames, self._mel_frames(heard)])[-_MEL_FRAMES:]
+            self._frames = np.concatenate([self._frames, self.mel_frames(heard)])[-_MEL_FRAMES:]
             windows.append(self._frames)
         features = np.concatenate([self._features, self._embed(windows)])
         self._features = features[len(steps) :]
@@ -102,8 +102,8 @@ class OnnxHead:
     def _ends(self, steps: int) -> range:
         return range(self._embeddings + 1, self._embeddings + steps + 1)
 
-    def _mel_frames(self, samples: Int16Array) -> Float32Array:
-        """Shape: `[N] -> [N // 160 - 3, 32]`"""
+    def mel_frames(self, samples: Int16Array) -> Float32Array:
+        """The published front end on one piece of audio. Shape: `[N] -> [N // 160 - 3, 32]`"""
         audio = samples.astype(np.float32)[None]
         (frames,) = run_session(self._mel, ["output"], {"input": audio}, name="melspectrogram.onnx")
         return frames.reshape(-1, _MEL_BANDS) / np.float32(10) + np.float32(2)
