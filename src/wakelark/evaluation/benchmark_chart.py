@@ -12,10 +12,12 @@ MOST_MODELS = len(COLOURS)
 _MARGIN, _LINE = 14, 20
 _STYLE = """
 svg { --paper: #ffffff; --card: #ffffff; --ink: #23211d; --soft: #6d675d; --line: #e4dfd5;
-  --one: #1f6f78; --two: #c2622d; --three: #b08a1e; --four: #8d8778; --five: #6a5aa0; --six: #5f8a3c; }
-@media (prefers-color-scheme: dark) { svg { --paper: #16171a; --card: #16171a; --ink: #eae6de; --soft: #a19b8f;
-  --line: #34363b; --one: #57b8c1; --two: #ee9560; --three: #dcb64a; --four: #a19b8f; --five: #a99ae0;
-  --six: #9cc476; } }
+  --one: #1f6f78; --two: #c2622d; --three: #b08a1e; --four: #8d8778;
+  --five: #6a4fa3; --six: #4f8a3c; --seven: #b0487f; --eight: #3d6fb5; }
+@media (prefers-color-scheme: dark) { svg {
+  --paper: #16171a; --card: #16171a; --ink: #eae6de; --soft: #a19b8f; --line: #34363b;
+  --one: #57b8c1; --two: #ee9560; --three: #dcb64a; --four: #a19b8f;
+  --five: #a98ee0; --six: #8fcb78; --seven: #e58bb8; --eight: #86b1ec; } }
 text { fill: var(--soft); font: 12px system-ui, sans-serif; } .title, .head { fill: var(--ink); }
 .head { font-size: 15px; font-weight: 600; } .axis { stroke: var(--soft); } .grid { stroke: var(--line); }
 .line { fill: none; stroke-width: 2.2; stroke-linejoin: round; } .noisy { stroke-dasharray: 5 4; stroke-width: 1.6; }

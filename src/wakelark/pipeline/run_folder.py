@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import unicodedata
@@ -13,10 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
-from filelock import FileLock, Timeout
-
 from wakelark.corpus.cache import content_key, write_atomically
-from wakelark.errors import BusyError, ConfigError, SetupError
+from wakelark.errors import ConfigError
+from wakelark.pipeline.folder_lock import LOCK_FILES, hold_folder
 from wakelark.pipeline.meter import Cost, Meter
 
 
@@ -70,8 +68,6 @@ class RunFolder:
         self.tiny = root / "model_tiny.onnx"
         self.results = (self.accurate, self.tiny, self.report, self.report_html)
         self._stages_file = root / "stages.json"
-        self._owner = root / ".owner"
-        self._lock = root / ".lock"
 
     @property
     def resume_command(self) -> str:
@@ -115,28 +111,15 @@ class RunFolder:
             ConfigError: see `check`.
             SetupError: the folder cannot be made or written.
         """
-        lock = FileLock(self._lock)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise BusyError(f"{self.root} is in use by process {self._read_owner()}; wait for it or stop it") from error
-        except OSError as error:
-            what = "it is not a folder" if self.root.is_file() else str(error)
-            raise SetupError(f"cannot write in {self.root}: {what}; choose another folder with --out") from error
-        try:
+        with hold_folder(self.root):
             self.check(resume=resume)
-            write_atomically(self._owner, str(os.getpid()).encode())
             yield
-        finally:
-            self._owner.unlink(missing_ok=True)
-            lock.release()
 
     def forget(self) -> None:
         """Undo the beginning of a run that made nothing, so that the corrected command finds no run in its way."""
         if self.stages():
             return
-        for file in (self.config, self._stages_file, self._lock, self._owner):
+        for file in (self.config, self._stages_file, *(self.root / name for name in LOCK_FILES)):
             file.unlink(missing_ok=True)
         for folder in (self.manifest.parent, self.root):
             with suppress(OSError):  # something else lies in it
@@ -198,9 +181,3 @@ class RunFolder:
         record: _Record = json.loads(self._stages_file.read_text())
         record.setdefault("material", "")  # written before there was any
         return record
-
-    def _read_owner(self) -> str:
-        try:
-            return self._owner.read_text()
-        except OSError:
-            return "(unknown)"

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,11 +19,12 @@ from wakelark.config import Config
 from wakelark.config_file import dump_config
 from wakelark.corpus.cache import write_atomically
 from wakelark.corpus.clip import Clip
-from wakelark.errors import ConfigError, DataError, Interrupted, SetupError
+from wakelark.errors import ConfigError, DataError, SetupError
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import Exports, export_models
+from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import Material, read_material
 from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
@@ -74,7 +72,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
         Interrupted: by a signal; everything finished so far is kept.
     """
     device = _device(device)
-    with folder.hold(resume=resume), _interruptible(folder.resume_command):
+    with folder.hold(resume=resume), interruptible(folder.resume_command):
         material = read_material(folder, workers=config.training.processes, progress=progress)
         if folder.is_finished(material.key):
             return json.loads(folder.report.read_text(encoding="utf-8"))
@@ -189,30 +187,3 @@ def _device(asked: str) -> str:
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return asked
-
-
-@contextmanager
-def _interruptible(resume_command: str) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal between checkpoints become an `Interrupted` that says how to go on."""
-    number = signal.SIGINT
-
-    def stop(received: int, _: FrameType | None) -> None:
-        nonlocal number
-        number = signal.Signals(received)
-        raise KeyboardInterrupt
-
-    before = {
-        kind: signal.signal(kind, stop)
-        for kind in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(kind) is not signal.SIG_IGN
-    }  # fmt: skip
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(f"stopped; what is finished is kept. Go on with: {resume_command}", number) from error
-    except Interrupted as error:
-        if resume_command in str(error):
-            raise
-        raise Interrupted(f"{error}. Go on with: {resume_command}", error.exit_code - 128) from error
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
