@@ -43,7 +43,7 @@ def _matched_intro(result: Row) -> str:
         "just kept: fair between models, not what a user meets. In brackets the 95 % interval."
     )
     if unsupported:
-        hours = ", ".join(f"{row['fa_per_hour_budget']:g}/h needs {row['hours_needed']:.0f} h" for row in unsupported)
+        hours = ", ".join(f"{row['fa_per_hour_budget']:g}/h needs {row['hours_needed']:.2g} h" for row in unsupported)
         text += f" * More hours would be needed to claim such a rate: {hours}."
     return text
 
