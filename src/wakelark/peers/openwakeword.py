@@ -129,6 +129,15 @@ class TfliteHead:
 def head_facts(
     path: Path, runtime: str, threshold: float | None, *, first_samples: int, shared: Sequence[Path]
 ) -> ScorerFacts:
+    """What all heads have in common.
+
+    Args:
+        path: the head's file.
+        runtime: the package that computes the scores.
+        threshold: None for the runtimes' default.
+        first_samples: audio that must be heard for the first score.
+        shared: files that it needs and shares with other heads.
+    """
     return ScorerFacts(
         family=OPEN_WAKE_WORD,
         runtime=runtime,
