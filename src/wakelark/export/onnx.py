@@ -23,7 +23,7 @@ from wakelark.features.embedding import EMBEDDING_FRAMES, EMBEDDING_HOP_FRAMES, 
 from wakelark.features.embedding_mel import MEL_OFFSET_SAMPLES
 from wakelark.features.embedding_weights import LICENCE, NOTE, PACKAGE, PACKAGE_VERSION, ConvLayer, read_layers
 from wakelark.features.logmel_torch import LogMel
-from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard
+from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard, model_digest
 from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
@@ -53,17 +53,19 @@ class Exported:
     Attributes:
         path: the model.
         size_bytes: its size.
-        difference: largest difference of a score between the file, streamed, and the trained network.
+        difference: largest difference of a score between the file, streamed, and the trained network, shifted.
+        digest: what other cards call the file by.
     """
 
     path: Path
     size_bytes: int
     difference: float
+    digest: str
 
 
 def student_facts(student: AnyStudent) -> NetworkFacts:
     """What the student's structure decides about its card."""
-    graph, _ = _student_graph(student)
+    graph, _ = _student_graph(student, 0.0)
     return NetworkFacts(
         kind="tiny",
         step_samples=student.step_samples,
@@ -81,7 +83,7 @@ def accurate_facts(ensemble: HeadEnsemble) -> NetworkFacts:
     Raises:
         SetupError: the package with the embedding's weights is missing.
     """
-    graph, _ = build_accurate_graph(ensemble)
+    graph, _ = build_accurate_graph(ensemble, 0.0)
     frozen = sum(layer.weight.size + layer.bias.size for layer in read_layers() if isinstance(layer, ConvLayer))
     return NetworkFacts(
         kind="accurate",
@@ -107,7 +109,7 @@ def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported
 
     Args:
         student: trained; it is put into evaluation mode.
-        card: with the values of `student_facts`.
+        card: with the values of `student_facts`; its `logit_shift` is folded in.
         path: where to; `.json` is added for the card.
 
     Raises:
@@ -123,7 +125,7 @@ def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported
             return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
 
     lead = _lead_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES)
-    return _write(_student_graph(student), offline, card, path, lead_samples=lead)
+    return _write(_student_graph(student, card.logit_shift), offline, card, path, lead_samples=lead)
 
 
 def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Exported:
@@ -131,7 +133,7 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
 
     Args:
         ensemble: trained and calibrated; it is put into evaluation mode.
-        card: with the values of `accurate_facts`.
+        card: with the values of `accurate_facts`; its `logit_shift` is folded in.
         path: where to; `.json` is added for the card.
 
     Raises:
@@ -150,11 +152,13 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
             return ensemble(embeddings)[0].numpy()
 
     lead = _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES)
-    return _write(build_accurate_graph(ensemble), offline, card, path, lead_samples=lead)
+    return _write(build_accurate_graph(ensemble, card.logit_shift), offline, card, path, lead_samples=lead)
 
 
-def _student_graph(student: AnyStudent) -> tuple[StreamGraph, str]:
-    return build_bc_resnet_graph(student) if isinstance(student, BcResNet) else build_student_graph(student)
+def _student_graph(student: AnyStudent, shift: float) -> tuple[StreamGraph, str]:
+    if isinstance(student, BcResNet):
+        return build_bc_resnet_graph(student, shift)
+    return build_student_graph(student, shift)
 
 
 def _context_frames(ensemble: HeadEnsemble) -> int:
@@ -199,4 +203,4 @@ def _write(
     difference = check_parity(model, offline, card, lead_samples=lead_samples, rng=rng)
     write_atomically(path, model)
     write_atomically(path.with_name(f"{path.name}.json"), text.encode())
-    return Exported(path=path, size_bytes=len(model), difference=difference)
+    return Exported(path=path, size_bytes=len(model), difference=difference, digest=model_digest(model))

@@ -11,8 +11,8 @@ from wakelark.config import Config
 from wakelark.corpus.clip import Clip
 from wakelark.evaluation.events import smoothing_steps
 from wakelark.export.onnx import NetworkFacts
-from wakelark.model_card import CardSource, ModelCard
-from wakelark.pipeline.threshold import Choice
+from wakelark.model_card import CardJudged, CardSource, ModelCard
+from wakelark.pipeline.threshold import NORMAL_SCORE, OperatingPoint
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "livekit-wakeword")
 
@@ -20,21 +20,23 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "livekit-wakeword")
 def build_card(
     config: Config,
     facts: NetworkFacts,
-    choice: Choice,
+    point: OperatingPoint,
     clips: Sequence[Clip],
     *,
     created: str,
     measured: dict[str, object],
+    judged: CardJudged | None = None,
 ) -> ModelCard:
     """The card of one model.
 
     Args:
         config: of the run.
         facts: what the network's structure decides.
-        choice: threshold and operating points.
+        point: the shift of the log-odds and the presets.
         clips: the manifest.
         created: ISO date.
         measured: figures on development data.
+        judged: how the model works with a judge.
     """
     return ModelCard(
         wakelark_version=__version__,
@@ -44,16 +46,20 @@ def build_card(
         step_samples=facts.step_samples,
         state_size=facts.state_size,
         warm_up_samples=facts.warm_up_samples,
-        threshold=choice.threshold,
+        threshold=NORMAL_SCORE,
         smoothing_steps=smoothing_steps(
             step_s=facts.step_samples / SAMPLE_RATE, smoothing_s=config.evaluation.smoothing_s
         ),
         refractory_s=config.evaluation.refractory_s,
+        gate_db=config.evaluation.gate_db,
+        gate_hold_s=config.evaluation.gate_hold_s,
         fa_per_hour=config.evaluation.fa_per_hour,
         front_end=facts.front_end,
         parameters=facts.parameters,
         created=created,
-        operating_points=choice.points,
+        presets=point.presets,
+        logit_shift=point.shift,
+        judged=judged,
         provenance=provenance(clips),
         pretrained=facts.pretrained,
         measured=measured,

@@ -1,4 +1,4 @@
-"""Stage "report": both written model files, run over the test clips and test recordings."""
+"""Stage "report": both written model files, and the two as one detector, run over the test clips and recordings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
 from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.html import report_page
-from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
+from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
-from wakelark.model_card import ModelCard
+from wakelark.model_card import ModelCard, find_preset
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.export import Exports
+from wakelark.pipeline.judge_cost import judge_cost
+from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
@@ -57,10 +59,12 @@ def write_report(
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
     # Of this run's recordings, not of whatever else lies in the cache: the figures follow from the configuration.
     noise = test_noise(NOISE_SNR_DB, corpus.roles("test"))
+    material = _TestMaterial(positives, near, streams, noise)
     models = [
-        _measure(config, path, positives, near, streams, noise=noise, name=name, progress=progress)
+        _measure(config, Listener(model=path), material, name=name, progress=progress)
         for name, path in (("accurate", exports.accurate.path), ("tiny", exports.tiny.path))
     ]
+    judged = _measure_judged(config, exports, material, progress=progress)
     facts = RunFacts(
         phrase=config.phrase,
         preset=config.preset,
@@ -84,7 +88,7 @@ def write_report(
         warnings=[*warnings, *(quality.warnings() if quality else ())],
         facts=corpus.facts | {"mining": [_round(entry) for entry in rounds], "export": _export_facts(exports)},
     )
-    report = build_report(facts, models, seed=config.seed)
+    report = build_report(facts, models, seed=config.seed, judged=judged)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
     page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
     write_atomically(folder.report_html, page.encode())
@@ -106,38 +110,59 @@ def clip_source(clip: Clip) -> ClipSource:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _TestMaterial:
+    """What every model is tested on."""
+
+    positives: Sequence[ClipSource]
+    near: Sequence[ClipSource]
+    streams: Sequence[StreamSource]
+    noise: NoiseSource
+
+
 def _measure(
-    config: Config,
-    path: Path,
-    positives: Sequence[ClipSource],
-    near: Sequence[ClipSource],
-    streams: Sequence[StreamSource],
-    *,
-    noise: NoiseSource,
-    name: str,
-    progress: Progress,
+    config: Config, listener: Listener, material: _TestMaterial, *, name: str, progress: Progress
 ) -> MeasuredModel:
-    card = _card(path)
+    card = _card(listener.model)
     workers, seed = config.training.processes, config.seed
 
     def report_progress(done: int, total: int, what: str) -> None:
         progress(done, total, f"{name}: {what}")
 
     def scored(clips: Sequence[ClipSource], noise: NoiseSource | None) -> list[ScoredClip]:
-        found, refused = score_clips(path, clips, noise=noise, seed=seed, workers=workers, progress=report_progress)
+        found, refused = score_clips(listener, clips, noise=noise, seed=seed, workers=workers, progress=report_progress)
         if refused:
             raise DataError(f"a test clip cannot be read: {refused[0]}; run again with --resume, which makes it anew")
         return found
 
-    clean, noisy, close = scored(positives, None), scored(positives, noise), scored(near, None)
-    heard, unheard = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
+    clean, noisy = scored(material.positives, None), scored(material.positives, material.noise)
+    close = scored(material.near, None)
+    heard, unheard = score_streams(
+        listener, material.streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress
+    )
     if unheard:
         raise DataError(f"a test recording cannot be read: {unheard[0]}; run `wakelark fetch`, then --resume")
     return MeasuredModel(
-        name=name, file=path.name, size_bytes=path.stat().st_size, parameters=card.parameters,
+        name=name, file=listener.model.name, size_bytes=listener.model.stat().st_size, parameters=card.parameters,
         step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,
-        positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close, streams=heard,
-        floor=EVENT_FLOOR,
+        presets=card.presets, positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close,
+        streams=heard, floor=EVENT_FLOOR,
+    )  # fmt: skip
+
+
+def _measure_judged(config: Config, exports: Exports, material: _TestMaterial, *, progress: Progress) -> JudgedModel:
+    tiny, judge = exports.tiny.path, exports.accurate.path
+    found = _measure(config, Listener(model=tiny, judge=judge), material, name="judged", progress=progress)
+    presets = exports.judged.presets
+    measured = dataclasses.replace(
+        found, file=f"{tiny.name}, judged by {judge.name}", size_bytes=found.size_bytes + exports.accurate.size_bytes,
+        parameters=found.parameters + _card(judge).parameters, threshold=find_preset(presets, "normal").threshold,
+        presets=presets,
+    )  # fmt: skip
+    heard_s, seconds = sum(item.judge_heard_s for item in found.streams), sum(item.seconds for item in found.streams)
+    return JudgedModel(
+        measured=measured, wake_threshold=exports.judged.wake_threshold,
+        cost=judge_cost(tiny, judge, heard_share=heard_s / seconds if seconds else 0.0),
     )  # fmt: skip
 
 
@@ -172,11 +197,11 @@ def _round(entry: Round) -> Mapping[str, object]:
 def _export_facts(exports: Exports) -> dict[str, object]:
     return {
         name: {
-            "parity": exported.difference, "budget_threshold": choice.budget_threshold,
-            "free_threshold": choice.free_threshold,
+            "parity": exported.difference, "logit_shift": point.shift,
+            "budget_threshold": point.normal.budget_threshold, "free_threshold": point.normal.free_threshold,
         }
-        for name, exported, choice in (
-            ("accurate", exports.accurate, exports.accurate_choice), ("tiny", exports.tiny, exports.tiny_choice),
+        for name, exported, point in (
+            ("accurate", exports.accurate, exports.accurate_point), ("tiny", exports.tiny, exports.tiny_point),
         )
     }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Scores clips and recordings with a model file, on all cores: what both `evaluate` and the report are made from."""
+"""Scores clips and recordings with a model file, or with two of them, on all cores: what both `evaluate` and the
+report are made from."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
 from wakelark.corpus.worker_pool import run_in_processes
-from wakelark.evaluation.events import find_events, live_alarms, smooth
+from wakelark.evaluation.events import find_events, live_alarms
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial, score_trial
+from wakelark.evaluation.stream import Trial, draw_noise, hit_score, mix_at_snr, positive_trial
+from wakelark.pipeline.listener import Listener
 from wakelark.runtime.detector import Detector
 
 Progress = Callable[[int, int, str], None]
@@ -106,7 +108,7 @@ class NoiseSource:
 
 
 def score_clips(
-    model: Path,
+    listener: Listener,
     sources: Sequence[ClipSource],
     *,
     noise: NoiseSource | None,
@@ -117,7 +119,7 @@ def score_clips(
     """Score clips, each surrounded by near-silence, in the order given; what cannot be read is returned beside.
 
     Args:
-        model: a wakelark model file.
+        listener: what hears them.
         sources: the clips.
         noise: put under every clip; None for clean.
         seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's name alone.
@@ -129,14 +131,16 @@ def score_clips(
     scored: list[ScoredClip] = []
     refused: list[BadAudio] = []
     label = "clips scored" if noise is None else f"clips scored at {noise.snr_db:g} dB"
-    for results in _in_processes(model, _score_clip_job, jobs, [len(task) for task in tasks], workers, progress, label):
+    for results in _in_processes(
+        listener, _score_clip_job, jobs, [len(task) for task in tasks], workers, progress, label
+    ):
         scored += [result for result in results if isinstance(result, ScoredClip)]
         refused += [result for result in results if isinstance(result, BadAudio)]
     return scored, refused
 
 
 def score_streams(
-    model: Path, sources: Sequence[StreamSource], *, floor: float, workers: int, progress: Progress
+    listener: Listener, sources: Sequence[StreamSource], *, floor: float, workers: int, progress: Progress
 ) -> tuple[list[ScoredStream], list[BadAudio]]:
     """Find all events of `floor` or more in recordings, in the order given; what cannot be read is returned beside."""
     # Short files go together: a task costs more than a few seconds of audio.
@@ -145,7 +149,7 @@ def score_streams(
     scored: list[ScoredStream] = []
     refused: list[BadAudio] = []
     weights = [len(task) for task in tasks]
-    for results in _in_processes(model, _score_stream_job, jobs, weights, workers, progress, "recordings scored"):
+    for results in _in_processes(listener, _score_stream_job, jobs, weights, workers, progress, "recordings scored"):
         scored += [result for result in results if isinstance(result, ScoredStream)]
         refused += [result for result in results if isinstance(result, BadAudio)]
     return scored, refused
@@ -198,12 +202,7 @@ def _score_clip(
     except BadAudio as error:
         return error
     detector.reset()
-    score = score_trial(
-        trial,
-        lambda samples: np.array(detector.score(samples)),
-        step_s=detector.step_s,
-        smoothing_steps=detector.card.smoothing_steps,
-    )
+    score = hit_score(np.array(detector.follow(trial.audio)), trial, step_s=detector.step_s)
     return ScoredClip(
         file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
     )
@@ -215,24 +214,25 @@ def _score_stream_job(detector: Detector, job: _StreamJob) -> list[ScoredStream 
 
 def _score_stream(detector: Detector, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
     detector.reset()
-    scores: list[np.ndarray] = [np.zeros(0, np.float32)]
+    decisive: list[np.ndarray] = [np.zeros(0)]
     samples = 0
     try:
         for block in stream.blocks():
             samples += len(block)
-            scores.append(np.array(detector.score(block), np.float32))
+            decisive.append(np.array(detector.follow(block)))
     except BadAudio as error:
         return error
-    smoothed = smooth(np.concatenate(scores), detector.card.smoothing_steps)
+    scores = np.concatenate(decisive)
     rule = {"step_s": detector.step_s, "refractory_s": detector.card.refractory_s}
-    events = find_events(smoothed, floor=floor, **rule)
     return ScoredStream(
         name=stream.name,
         kind=stream.kind,
         seconds=samples / SAMPLE_RATE if stream.seconds is None else stream.seconds,
-        events=events,
+        events=find_events(scores, floor=floor, **rule),
         synthetic=stream.synthetic,
-        live_alarms=len(live_alarms(smoothed, threshold=detector.threshold, **rule)),
+        live_alarms=len(live_alarms(scores, threshold=detector.fires_at, **rule)),
+        judge_wakes=detector.judge.wakes if detector.judge else 0,
+        judge_heard_s=detector.judge.heard_s if detector.judge else 0.0,
         parts=stream.parts,
     )
 
@@ -241,9 +241,9 @@ _detector: Detector | None = None
 """Of a worker process: loaded once when the process starts."""
 
 
-def _start_worker(model: Path) -> None:
+def _start_worker(listener: Listener) -> None:
     global _detector
-    _detector = Detector.load(model)
+    _detector = listener.load()
 
 
 def _run_in_worker(function: Callable[[Detector, Task], Result], task: Task) -> Result:
@@ -252,7 +252,7 @@ def _run_in_worker(function: Callable[[Detector, Task], Result], task: Task) -> 
 
 
 def _in_processes(
-    model: Path,
+    listener: Listener,
     function: Callable[[Detector, Task], Result],
     tasks: Sequence[Task],
     weights: Sequence[int],
@@ -274,12 +274,12 @@ def _in_processes(
         progress(done, total, label)
 
     if workers <= 1 or len(tasks) <= 1:
-        detector = Detector.load(model)
+        detector = listener.load()
         for number, task in enumerate(tasks):
             keep(number, function(detector, task))
     else:
         run_in_processes(
-            partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, model),
+            partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, listener),
             on_result=keep,
         )  # fmt: skip
     return [found[number] for number in range(len(tasks))]

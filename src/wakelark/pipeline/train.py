@@ -29,7 +29,6 @@ from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import Exports, export_models
 from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import Material, read_material
-from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
 from wakelark.pipeline.report import write_report
 from wakelark.pipeline.rounds import Ground, Mined, mine
 from wakelark.pipeline.run_folder import RunFolder
@@ -177,9 +176,7 @@ def _student_job(run: Run, prepared: Prepared, heads: HeadEnsemble, mined: Mined
 def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: AnyStudent) -> Exports:
     return export_models(
         run.config, run.folder, corpus.clips,
-        heads=heads, accurate_curve=prepared.development.curve(AccurateNetwork(heads)),
-        student=student, tiny_curve=prepared.development.curve(TinyNetwork(student)),
-        created=run.folder.created,
+        heads=heads, student=student, development=prepared.development, created=run.folder.created,
     )  # fmt: skip
 
 
