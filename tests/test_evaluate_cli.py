@@ -93,7 +93,10 @@ def test_evaluate_counts_by_hand(
     assert half["threshold"] > 0.5  # not one alarm fits into 90 seconds
     assert half["miss_rate"] == 0.25
     assert [file["detected"] for file in result["files"]] == [True, True, True, False]
-    assert any("too few" in warning for warning in result["warnings"])
+    assert not any(point["supported"] for point in result["operating_points"])
+    assert half["hours_needed"] == pytest.approx(5.99, abs=0.01)
+    assert half["claim"] is None
+    assert any("0.03 hours cannot show that 0.1, 0.2, 0.5, 1, 2 false" in warning for warning in result["warnings"])
 
 
 def test_evaluate_is_the_same_with_any_number_of_workers_and_repeats(

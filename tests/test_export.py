@@ -48,6 +48,8 @@ def card_of(facts: NetworkFacts, **changes: Any) -> ModelCard:
         "threshold": 0.5,
         "smoothing_steps": 2,
         "refractory_s": 1.5,
+        "gate_db": 0.0,
+        "gate_hold_s": 1.5,
         "fa_per_hour": 0.5,
         "created": "2026-11-22",
     }

@@ -234,7 +234,7 @@ class EvaluationConfig(Section):
     """For how long after such sound the gate stays open."""
     judge_wakes_per_hour: float = Field(default=20.0, gt=0)
     """How often the tiny model may wake its judge, on development audio."""
-    judge_weight: float = Field(default=0.6, ge=0, le=1)
+    judge_weight: float = Field(default=0.5, ge=0, le=1)
     """Share of the judge in the verdict, a mean of log-odds; the rest is the tiny model's. 1: it decides alone."""
     judge_lookback_s: float = Field(default=0.4, ge=0, le=10)
     """What counts of the judge is the peak of its smoothed score over this time."""

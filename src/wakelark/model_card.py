@@ -24,6 +24,8 @@ SAMPLE_RATE = 16_000
 MAX_STEP_SAMPLES = SAMPLE_RATE
 MAX_WARM_UP_SAMPLES = 60 * SAMPLE_RATE
 MAX_JUDGED_S = 10.0
+MAX_LOG_ODDS = 10.0
+"""A model's log-odds count in a verdict only up to this, so that rounding near 0 and 1 decides nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +190,7 @@ class ModelCard:
         Raises:
             ModelError: a value cannot be, named with what it must be.
         """
-        if self.format_version != FORMAT_VERSION:
-            newer = self.format_version > FORMAT_VERSION
-            remedy = "update wakelark to use it" if newer else "export the model again"
-            refuse("format_version", self.format_version, f"{FORMAT_VERSION} for this version of wakelark; {remedy}")
+        _check_version(self.format_version)
         if self.kind not in KINDS:
             refuse("kind", self.kind, f"one of {', '.join(KINDS)}")
         if self.sample_rate != SAMPLE_RATE:
@@ -239,6 +238,8 @@ class ModelCard:
             data = json.loads(text, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"the model's card is not valid JSON ({error}); export the model again") from error
+        if isinstance(data, dict) and isinstance(version := data.get("format_version"), int):
+            _check_version(version)  # before fields are missed that an older card cannot have
         return read_record(cls, data, "")
 
 
@@ -277,6 +278,12 @@ def patience_steps(patience_s: float, *, step_s: float) -> int:
 def model_digest(data: bytes) -> str:
     """What a card calls another model's file by: the first 16 digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _check_version(version: int) -> None:
+    if version != FORMAT_VERSION:
+        remedy = "update wakelark to use it" if version > FORMAT_VERSION else "export the model again"
+        refuse("format_version", version, f"{FORMAT_VERSION} for this version of wakelark; {remedy}")
 
 
 def _check_threshold(field: str, value: float) -> None:

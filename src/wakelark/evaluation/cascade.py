@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakelark.evaluation.events import Float64Array, IntArray, log_odds
+from wakelark.model_card import MAX_LOG_ODDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +52,15 @@ class CascadeRule:
         if len(judge):
             peak = running_peak(judge, self.lookback_steps)[np.clip(known, 1, len(judge)) - 1]
             heard = np.where(known > 0, peak, 0.0)
-        odds = self.judge_weight * log_odds(heard) + (1 - self.judge_weight) * log_odds(self._peak(waking))
+        odds = self.judge_weight * _odds(heard) + (1 - self.judge_weight) * _odds(self._peak(waking))
         return np.where(self.awake(waking), 1 / (1 + np.exp(-odds)), 0.0)
 
     def _peak(self, waking: Float64Array) -> Float64Array:
         return running_peak(waking, self.patience_steps + 1)
+
+
+def _odds(scores: Float64Array) -> Float64Array:
+    return np.clip(log_odds(scores), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def running_peak(values: Float64Array, steps: int) -> Float64Array:

@@ -26,6 +26,7 @@ from wakelark.evaluation.groups import (
 )
 from wakelark.evaluation.intervals import hours_needed, wilson_interval
 from wakelark.evaluation.operating_point import DetCurve, operating_rows, selection_figure
+from wakelark.evaluation.preset_figures import preset_row
 from wakelark.evaluation.provenance import corpus_counts, provenance
 from wakelark.evaluation.verdict import verdict
 from wakelark.model_card import CardPreset
@@ -165,7 +166,7 @@ def _model(model: MeasuredModel, *, seed: int) -> dict[str, Any]:
         "realised": _realised(model.positives, model, curve, seed=seed),
         "realised_noisy": _realised(model.noisy_positives, model, noisy, seed=seed) if model.noisy_positives else None,
         "snr_db": model.snr_db,
-        "presets": [_preset(preset, model, curve) for preset in model.presets],
+        "presets": [preset_row(preset, model.positives, model.noisy_positives, curve) for preset in model.presets],
         "matched": _matched(curve, noisy),
         "selection_figure": selection_figure(curve) if curve and model.positives else None,
         "groups": _groups(model),
@@ -188,26 +189,6 @@ def _judged(judged: JudgedModel, *, seed: int) -> dict[str, Any]:
         "wakes_per_hour": sum(stream.judge_wakes for stream in streams) / hours if hours else None,
         "heard_share": sum(stream.judge_heard_s for stream in streams) / 3600 / hours if hours else None,
         "cost": judged.cost,
-    }
-
-
-def _preset(preset: CardPreset, model: MeasuredModel, curve: DetCurve | None) -> dict[str, Any]:
-    """What development said of a preset, and what it does on test audio."""
-    said = asdict(preset)
-    missed = sum(clip.score < preset.threshold for clip in model.positives)
-    noisy = sum(clip.score < preset.threshold for clip in model.noisy_positives)
-    point = None if curve is None else curve.at(preset.threshold)
-    return {
-        "name": said.pop("name"),
-        "threshold": said.pop("threshold"),
-        "fa_per_hour_budget": said.pop("fa_per_hour"),
-        "development": said,
-        "miss_rate": missed / len(model.positives) if model.positives else None,
-        "miss_rate_ci": list(wilson_interval(missed, len(model.positives))),
-        "miss_rate_noisy": noisy / len(model.noisy_positives) if model.noisy_positives else None,
-        "false_alarms": None if point is None else point.false_alarms,
-        "fa_per_hour": None if point is None else point.fa_per_hour,
-        "fa_per_hour_ci": None if point is None else list(point.fa_per_hour_ci),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, Float32Array
 from wakelark.errors import ConfigError
-from wakelark.model_card import CardJudged, ModelCard, lookback_steps, patience_steps
+from wakelark.model_card import MAX_LOG_ODDS, CardJudged, ModelCard, lookback_steps, patience_steps
 from wakelark.runtime.backend import Backend
 
 
@@ -64,7 +64,7 @@ class Judge:
         """Forget all audio and what was counted."""
         self._audio = np.zeros(self._kept, np.float32)
         self._end = 0
-        self._awake_steps = 0
+        self._quiet_steps = self._patience + 1
         self._waking: deque[float] = deque(maxlen=self._patience + 1)
         self._next: int | None = None
         self._state = self._backend.zero_state()
@@ -87,12 +87,12 @@ class Judge:
             threshold: the judge wakes at it.
         """
         self._waking.append(waking)
+        self._quiet_steps += 1
         if waking >= threshold:
-            self.wakes += self._awake_steps == 0
-            self._awake_steps = self._patience + 1
-        if self._awake_steps == 0:
+            self.wakes += self._quiet_steps > self._patience + 1  # it slept until now
+            self._quiet_steps = 0
+        if self._quiet_steps > self._patience:
             return 0.0
-        self._awake_steps -= 1
         self._listen(end // self._step)
         heard = max(self._smoothed, default=0.0)
         odds = self._weight * log_odds(heard) + (1 - self._weight) * log_odds(max(self._waking))
@@ -135,13 +135,14 @@ def mean(values: deque[float]) -> float:
 
 
 def log_odds(probability: float) -> float:
-    """log(p / (1 - p)), kept finite at 0 and 1 as in `evaluation.events`.
+    """log(p / (1 - p)), at most `MAX_LOG_ODDS` to either side.
 
-    >>> log_odds(0.5)
-    0.0
+    >>> log_odds(0.5), log_odds(1.0)
+    (0.0, 10.0)
     """
-    clipped = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(clipped / (1 - clipped))
+    if not 0 < probability < 1:
+        return MAX_LOG_ODDS if probability >= 1 else -MAX_LOG_ODDS
+    return min(max(math.log(probability / (1 - probability)), -MAX_LOG_ODDS), MAX_LOG_ODDS)
 
 
 def checked_threshold(name: str, value: float) -> float:
