@@ -17,7 +17,8 @@ from wakelark.audio import SAMPLE_RATE, Float32Array
 BAND_HZ = (300.0, 3400.0)
 FRAME_S = 0.02
 RISE_DB_PER_S = 3.0
-LOWEST_DB = -100.0
+LOWEST_DB = -80.0
+"""Quieter than any room: digital silence is no background to stand out from."""
 FIRST_BACKGROUND_DB = -60.0
 """The background of a stream that has just begun: below most rooms, because a gate that is open harms least."""
 
@@ -35,6 +36,9 @@ class VoiceGate:
         self._gate_db = gate_db
         self._frames = max(1, round(step_samples / SAMPLE_RATE / FRAME_S))
         self._size = step_samples // self._frames
+        # A window, else the hum of the mains leaks into the band from below it.
+        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._size) / self._size)
+        self._scale = 2 / (self._size * float(np.sum(self._window**2)))
         self._hold_steps = max(1, math.ceil(hold_s * SAMPLE_RATE / step_samples - 1e-9))
         bin_hz = SAMPLE_RATE / self._size
         self._band = slice(math.ceil(BAND_HZ[0] / bin_hz), math.floor(BAND_HZ[1] / bin_hz) + 1)
@@ -63,6 +67,6 @@ class VoiceGate:
     def _levels(self, step: Float32Array) -> list[float]:
         """Level of the band in each frame, in dB of full scale."""
         frames = step[: self._frames * self._size].reshape(self._frames, self._size).astype(np.float64)
-        spectrum = np.fft.rfft(frames, axis=1)[:, self._band]
-        power = 2 * np.sum(spectrum.real**2 + spectrum.imag**2, axis=1) / self._size**2
+        spectrum = np.fft.rfft(frames * self._window, axis=1)[:, self._band]
+        power = self._scale * np.sum(spectrum.real**2 + spectrum.imag**2, axis=1)
         return [max(LOWEST_DB, 10 * math.log10(value)) if value > 0 else LOWEST_DB for value in power.tolist()]
