@@ -29,7 +29,7 @@ def judged(judge: bytes, *, wake_threshold: float = 0.1, judge_weight: float = 0
     """An operating point with the judge whose file this is; its normal threshold is 0.4."""
     return CardJudged(
         judge=model_digest(judge), wake_threshold=wake_threshold, wakes_per_hour=20.0, lookback_s=0.4, patience_s=0.2,
-        judge_weight=judge_weight, presets=presets(0.6, 0.4, 0.2),
+        judge_weight=judge_weight, logit_shift=0.3, presets=presets(0.6, 0.4, 0.2),
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def write_pair(folder: Path, *, gain: float = 5.0) -> tuple[Path, Path]:
 def rule_of(point: CardJudged, tiny: ModelCard, judge: ModelCard) -> CascadeRule:
     """The rule that the cards of two models say, for the offline calculation."""
     return CascadeRule(
-        wake_threshold=point.wake_threshold, judge_weight=point.judge_weight,
+        wake_threshold=point.wake_threshold, judge_weight=point.judge_weight, logit_shift=point.logit_shift,
         patience_steps=patience_steps(point.patience_s, step_s=tiny.step_samples / tiny.sample_rate),
         lookback_steps=lookback_steps(point.lookback_s, step_s=judge.step_samples / judge.sample_rate),
     )  # fmt: skip

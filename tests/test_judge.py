@@ -112,11 +112,13 @@ def test_both_have_to_agree() -> None:
 
 def test_the_verdict_is_the_mean_of_log_odds_by_hand() -> None:
     """Peaks 0.8 (log-odds ln 4) and 0.5 (0): half each is ln 2, which is 2 / 3."""
-    rule = CascadeRule(wake_threshold=0.5, patience_steps=1, lookback_steps=2, judge_weight=0.5)
+    rule = CascadeRule(wake_threshold=0.5, patience_steps=1, lookback_steps=2, judge_weight=0.5, logit_shift=0.0)
     waking = np.array([0.1, 0.8, 0.1, 0.1, 0.1])
     judge, known = np.array([0.5, 0.2, 0.1]), np.array([0, 1, 1, 2, 3])
     np.testing.assert_allclose(rule.verdicts(waking, judge, known), [0.0, 2 / 3, 2 / 3, 0.0, 0.0])
     assert rule.awake(waking).tolist() == [False, True, True, False, False]
+    shifted = dataclasses.replace(rule, logit_shift=float(np.log(0.5)))
+    np.testing.assert_allclose(shifted.verdicts(waking, judge, known), [0.0, 0.5, 0.5, 0.0, 0.0])
     alone = dataclasses.replace(rule, judge_weight=1.0)
     np.testing.assert_allclose(alone.verdicts(waking, judge, known), [0.0, 0.5, 0.5, 0.0, 0.0])
     np.testing.assert_allclose(
@@ -152,7 +154,8 @@ def test_an_unknown_judge_decides_alone_at_its_own_threshold(tmp_path: Path) -> 
     point = backends[0].card.judged
     assert point is not None
     alone = Backend(
-        tiny_bytes(tiny_card(judged=dataclasses.replace(point, judge_weight=1.0))), name="the rule without the tiny one"
+        tiny_bytes(tiny_card(judged=dataclasses.replace(point, judge_weight=1.0, logit_shift=0.0))),
+        name="the rule without the tiny one",
     )
     audio = speech_like(6.0, 3)
     np.testing.assert_allclose(
@@ -183,7 +186,7 @@ def test_what_cannot_be_a_pair_is_said(tmp_path: Path) -> None:
 def real_talk(folder: Path) -> Float32Array:
     """Some real people one after the other, two minutes or so."""
     clips = [sf.read(path, dtype="float32")[0] for path in sorted(folder.glob("*/*.flac"))[::25]]
-    return np.concatenate(clips)
+    return np.concatenate(clips).astype(np.float32)
 
 
 def test_live_is_offline_on_real_people_with_both_real_networks(real_recordings: Path, tmp_path: Path) -> None:

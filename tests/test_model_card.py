@@ -59,6 +59,7 @@ def card(**changes: Any) -> ModelCard:
             lookback_s=0.4,
             patience_s=0.4,
             judge_weight=0.5,
+            logit_shift=1.2,
             presets=PRESETS,
         ),
         "provenance": (CardSource(source="own recordings", licence="own", clips=12, hours=0.01),),

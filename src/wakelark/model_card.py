@@ -85,8 +85,8 @@ class CardJudged:
     """How this model works with a judge as a second stage, chosen on development audio.
 
     The judge is awake while this model's smoothed score reaches `wake_threshold` and for `patience_s` afterwards. While
-    it is, the verdict is the weighted mean of two log-odds: of the peak of the judge's smoothed score over the last
-    `lookback_s`, and of the peak of this model's over the last `patience_s`.
+    it is, the verdict comes from the weighted mean of two log-odds: of the peak of the judge's smoothed score over the
+    last `lookback_s`, and of the peak of this model's over the last `patience_s`.
 
     Attributes:
         judge: digest of the judge's file that this was chosen with (`model_digest`).
@@ -94,6 +94,7 @@ class CardJudged:
         wakes_per_hour: how often that happened in the development recordings.
         lookback_s, patience_s: see above.
         judge_weight: share of the judge in the mean.
+        logit_shift: is added to the mean, so that 0.5 is the normal preset of the verdict, too.
         presets: thresholds of the verdict.
     """
 
@@ -103,6 +104,7 @@ class CardJudged:
     lookback_s: float
     patience_s: float
     judge_weight: float
+    logit_shift: float
     presets: tuple[CardPreset, ...]
 
     def __post_init__(self) -> None:

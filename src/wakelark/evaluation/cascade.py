@@ -27,12 +27,14 @@ class CascadeRule:
             model's peak is taken over them.
         lookback_steps: over so many steps of the judge its peak is taken.
         judge_weight: share of the judge in the mean.
+        logit_shift: is added to the mean.
     """
 
     wake_threshold: float
     patience_steps: int
     lookback_steps: int
     judge_weight: float
+    logit_shift: float
 
     def awake(self, waking: Float64Array) -> NDArray[np.bool_]:
         """Where the judge is awake. Shape: `[T] -> [T]`"""
@@ -53,7 +55,7 @@ class CascadeRule:
             peak = running_peak(judge, self.lookback_steps)[np.clip(known, 1, len(judge)) - 1]
             heard = np.where(known > 0, peak, 0.0)
         odds = self.judge_weight * _odds(heard) + (1 - self.judge_weight) * _odds(self._peak(waking))
-        return np.where(self.awake(waking), 1 / (1 + np.exp(-odds)), 0.0)
+        return np.where(self.awake(waking), 1 / (1 + np.exp(-(odds + self.logit_shift))), 0.0)
 
     def _peak(self, waking: Float64Array) -> Float64Array:
         return running_peak(waking, self.patience_steps + 1)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from wakelark.config import EvaluationConfig
 from wakelark.evaluation.cascade import CascadeRule, wakings
-from wakelark.evaluation.events import Float64Array, IntArray
+from wakelark.evaluation.events import Float64Array, IntArray, log_odds
 from wakelark.evaluation.operating_point import DetCurve
-from wakelark.model_card import CardJudged, CardPreset, lookback_steps, patience_steps
+from wakelark.model_card import CardJudged, lookback_steps, patience_steps
 from wakelark.pipeline.development import Heard
-from wakelark.pipeline.threshold import OperatingPoint, choose_presets
+from wakelark.pipeline.threshold import OperatingPoint, fit_operating_point
 
 Logits = NDArray[np.float32]
 
@@ -30,15 +30,13 @@ class JudgedPoint:
     Attributes:
         wake_threshold: of the tiny model's smoothed score.
         wakes_per_hour: how often it was reached in the development recordings.
-        presets: of the verdict.
-        curve: of the verdict on the development set.
+        point: of the verdict: its shift and presets.
         evaluation: how far the judge looks back, and how long it stays awake.
     """
 
     wake_threshold: float
     wakes_per_hour: float
-    presets: tuple[CardPreset, ...]
-    curve: DetCurve
+    point: OperatingPoint
     evaluation: EvaluationConfig
 
     def card(self, judge_digest: str) -> CardJudged:
@@ -46,7 +44,7 @@ class JudgedPoint:
         return CardJudged(
             judge=judge_digest, wake_threshold=self.wake_threshold, wakes_per_hour=round(self.wakes_per_hour, 3),
             lookback_s=self.evaluation.judge_lookback_s, patience_s=self.evaluation.judge_patience_s,
-            judge_weight=self.evaluation.judge_weight, presets=self.presets,
+            judge_weight=self.evaluation.judge_weight, logit_shift=self.point.shift, presets=self.point.presets,
         )  # fmt: skip
 
 
@@ -67,6 +65,7 @@ def fit_judged(
         patience_steps=patience_steps(evaluation.judge_patience_s, step_s=tiny.step_s),
         lookback_steps=lookback_steps(evaluation.judge_lookback_s, step_s=judge.step_s),
         judge_weight=evaluation.judge_weight,
+        logit_shift=0.0,
     )
 
     def hear(tiny_logits: Logits, judge_logits: Logits) -> tuple[Float64Array, int]:
@@ -76,11 +75,22 @@ def fit_judged(
 
     trials = [hear(*pair)[0] for pair in zip(tiny.trials, judge.trials, strict=True)]
     negatives = [hear(*pair) for pair in zip(tiny.negatives, judge.negatives, strict=True)]
-    curve = tiny.curve_of(trials, [verdicts for verdicts, _ in negatives])
+
+    def curve(shift: float) -> DetCurve:
+        return tiny.curve_of(
+            [_shifted(verdicts, shift) for verdicts in trials], [_shifted(verdicts, shift) for verdicts, _ in negatives]
+        )
+
     return JudgedPoint(
-        wake_threshold=rule.wake_threshold, wakes_per_hour=sum(woken for _, woken in negatives) / curve.hours,
-        presets=choose_presets(curve, evaluation), curve=curve, evaluation=evaluation,
+        wake_threshold=rule.wake_threshold,
+        wakes_per_hour=sum(woken for _, woken in negatives) / tiny.development.hours,
+        point=fit_operating_point(curve, evaluation), evaluation=evaluation,
     )  # fmt: skip
+
+
+def _shifted(verdicts: Float64Array, shift: float) -> Float64Array:
+    """Shape: `[T] -> [T]`; 0, where the judge sleeps, stays 0."""
+    return np.where(verdicts > 0, 1 / (1 + np.exp(-(log_odds(verdicts) + shift))), 0.0)
 
 
 def _known(tiny: Heard, judge: Heard, steps: int) -> IntArray:

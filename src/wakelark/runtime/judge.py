@@ -3,7 +3,7 @@
 Most of the time it sleeps. Woken, it takes the last two seconds or so, which are kept for it: the first part makes it
 forget that it has just begun (the card's `warm_up_samples`, of real audio), so that the scores of the last part are
 those it would have given had it listened all the time. It goes on listening while it is kept awake. Then the verdict
-is the weighted mean of the log-odds of both models' peaks of late.
+is the weighted mean of the log-odds of both models' peaks of late, shifted so that 0.5 is normal.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Judge:
         own = judged.preset(preset or "normal").threshold if self.is_known else _alone(self.card, preset)
         self.threshold = own if threshold is None else checked_threshold("judge_threshold", threshold)
         self._weight = judged.judge_weight if self.is_known else 1.0
+        self._shift = judged.logit_shift if self.is_known else 0.0
         self._backend = backend
         self._step = self.card.step_samples
         self._patience = patience_steps(judged.patience_s, step_s=card.step_samples / SAMPLE_RATE)
@@ -96,7 +97,7 @@ class Judge:
         self._listen(end // self._step)
         heard = max(self._smoothed, default=0.0)
         odds = self._weight * log_odds(heard) + (1 - self._weight) * log_odds(max(self._waking))
-        return 1 / (1 + math.exp(-odds))
+        return 1 / (1 + math.exp(-(odds + self._shift)))
 
     def _listen(self, newest: int) -> None:
         """Score what is new up to the start of the judge's step `newest`, counted from the stream's start."""
