@@ -53,9 +53,9 @@ def test_together_they_hear_what_each_alone_must_miss() -> None:
     (tiny, judge), point = fit(PHRASE, EVENTS)
     assert tiny.curve.matched_miss_rate(0.5) == 1.0  # no alarm fits in one hour: above 5
     assert judge.curve.matched_miss_rate(0.5) == 1.0  # above 6
-    assert point.point.curve.matched_miss_rate(0.5) == 0.0
-    assert [preset.miss_rate for preset in point.point.presets] == [0.0, 0.0, 0.0]
-    assert point.point.presets[1].false_alarms == 0
+    assert point.verdict.curve.matched_miss_rate(0.5) == 0.0
+    assert [preset.miss_rate for preset in point.verdict.presets] == [0.0, 0.0, 0.0]
+    assert point.verdict.presets[1].false_alarms == 0
 
 
 def test_the_judge_is_woken_as_often_as_allowed() -> None:
@@ -66,9 +66,15 @@ def test_the_judge_is_woken_as_often_as_allowed() -> None:
     assert asleep < point.wake_threshold <= woken
 
 
+def test_the_judge_is_woken_at_least_where_the_tiny_model_would_fire() -> None:
+    rule = RULE.model_copy(update={"judge_wakes_per_hour": 0.01})
+    points, point = fit(PHRASE, EVENTS, rule)
+    assert point.wake_threshold == points[0].presets[2].threshold
+
+
 def test_the_verdict_has_no_event_where_the_tiny_model_sleeps() -> None:
     _, point = fit(PHRASE, EVENTS)
-    assert len(point.point.curve.events) == 3
+    assert len(point.verdict.curve.events) == 3
 
 
 def test_the_weight_says_who_decides() -> None:
@@ -76,7 +82,7 @@ def test_the_weight_says_who_decides() -> None:
     trials, events = [(3.0, 3.0)] * 10, {100: (5.0, 1.0), 200: (2.0, 2.5)}
     for weight, missed in ((1.0, 0.0), (0.0, 1.0)):
         rule = RULE.model_copy(update={"judge_weight": weight})
-        assert fit(trials, events, rule)[1].point.curve.matched_miss_rate(0.5) == missed
+        assert fit(trials, events, rule)[1].verdict.curve.matched_miss_rate(0.5) == missed
 
 
 def test_a_card_holds_what_was_chosen() -> None:
@@ -85,4 +91,4 @@ def test_a_card_holds_what_was_chosen() -> None:
     assert (card.judge, card.wakes_per_hour, card.judge_weight) == ("0123456789abcdef", 3.0, 0.5)
     assert (card.lookback_s, card.patience_s) == (STEP_S, 0.0)
     assert card.presets[1].threshold == 0.5
-    assert card.presets == points[1].point.presets
+    assert card.presets == points[1].verdict.presets

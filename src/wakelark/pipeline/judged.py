@@ -30,13 +30,13 @@ class JudgedPoint:
     Attributes:
         wake_threshold: of the tiny model's smoothed score.
         wakes_per_hour: how often it was reached in the development recordings.
-        point: of the verdict: its shift and presets.
+        verdict: its shift, presets and curve, as those of a model.
         evaluation: how far the judge looks back, and how long it stays awake.
     """
 
     wake_threshold: float
     wakes_per_hour: float
-    point: OperatingPoint
+    verdict: OperatingPoint
     evaluation: EvaluationConfig
 
     def card(self, judge_digest: str) -> CardJudged:
@@ -44,7 +44,7 @@ class JudgedPoint:
         return CardJudged(
             judge=judge_digest, wake_threshold=self.wake_threshold, wakes_per_hour=round(self.wakes_per_hour, 3),
             lookback_s=self.evaluation.judge_lookback_s, patience_s=self.evaluation.judge_patience_s,
-            judge_weight=self.evaluation.judge_weight, logit_shift=self.point.shift, presets=self.point.presets,
+            judge_weight=self.evaluation.judge_weight, logit_shift=self.verdict.shift, presets=self.verdict.presets,
         )  # fmt: skip
 
 
@@ -61,7 +61,11 @@ def fit_judged(
         evaluation: budgets, how far the judge looks back, and how long it stays awake.
     """
     rule = CascadeRule(
-        wake_threshold=min(1.0, tiny_point.curve.threshold_for_budget(evaluation.judge_wakes_per_hour)),
+        wake_threshold=min(
+            # With little development audio, this would lie above where the tiny model fires alone.
+            tiny_point.curve.threshold_for_budget(evaluation.judge_wakes_per_hour),
+            tiny_point.presets[-1].threshold,
+        ),
         patience_steps=patience_steps(evaluation.judge_patience_s, step_s=tiny.step_s),
         lookback_steps=lookback_steps(evaluation.judge_lookback_s, step_s=judge.step_s),
         judge_weight=evaluation.judge_weight,
@@ -84,7 +88,7 @@ def fit_judged(
     return JudgedPoint(
         wake_threshold=rule.wake_threshold,
         wakes_per_hour=sum(woken for _, woken in negatives) / tiny.development.hours,
-        point=fit_operating_point(curve, evaluation), evaluation=evaluation,
+        verdict=fit_operating_point(curve, evaluation), evaluation=evaluation,
     )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _measure(
 def _measure_judged(config: Config, exports: Exports, material: _TestMaterial, *, progress: Progress) -> JudgedModel:
     tiny, judge = exports.tiny.path, exports.accurate.path
     found = _measure(config, Listener(model=tiny, judge=judge), material, name="judged", progress=progress)
-    presets = exports.judged.point.presets
+    presets = exports.judged.verdict.presets
     measured = dataclasses.replace(
         found, file=f"{tiny.name}, judged by {judge.name}", size_bytes=found.size_bytes + exports.accurate.size_bytes,
         parameters=found.parameters + _card(judge).parameters, threshold=find_preset(presets, "normal").threshold,
