@@ -13,6 +13,7 @@ from wakelark.audio import SAMPLE_RATE
 from wakelark.config_file import load_config
 from wakelark.corpus.clip import Clip
 from wakelark.errors import ConfigError, ModelError
+from wakelark.models.saved import save_student
 from wakelark.pipeline.ablation import AblationRequest, ablate
 from wakelark.pipeline.ablation_arms import DEFAULT, Arm, Comparison, Design, read_design
 from wakelark.pipeline.ablation_material import Material, ShuffledStore, random_clips, smoothing_of_entropy, teacher_key
@@ -22,9 +23,13 @@ from wakelark.pipeline.ablation_trials import HeldOutSet
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.mining import TrainStream
+from wakelark.pipeline.run_folder import RunFolder
+from wakelark.pipeline.teachers import teacher_fingerprint
 from wakelark.pipeline.views import Prepared
 from wakelark.training.stream_features import StreamFeatures
 from wakelark.training.view_store import RECORD, ViewStore, shard_bytes
+
+from .swinging import swinging_student
 
 
 def test_the_default_design_is_sound() -> None:
@@ -151,6 +156,24 @@ def test_a_run_has_a_key_of_what_its_arm_and_all_arms_set(tmp_path: Path) -> Non
     assert key("B", "trunk.components=32") != key("B")  # its embeddings are regressed onto that many
     assert key("A0", "trunk.components=32") == key("A0")
     assert key("A0", "training.workers=1") == key("A0") != key("A0", "training.clip_norm=1")
+
+
+def test_a_run_has_a_key_of_what_its_teachers_are_not_of_where_they_lie(tmp_path: Path) -> None:
+    def key(folder: Path, *words: str) -> str:
+        teacher_fingerprint.cache_clear()  # as in a process of its own
+        teachers = ["heads", f"run:{folder}"]
+        config = load_config(None, overrides=[f"distillation.teachers={json.dumps(teachers)}", *words], preset=None)
+        return RunTask(material=material(tmp_path), arm=DEFAULT.arm("B"), config=config).key
+
+    here, there, student = tmp_path / "here", tmp_path / "there", swinging_student(gain=5)
+    for folder in (here, there):
+        save_student(student, RunFolder(folder).saved_student)
+    same = key(here)
+    assert key(there) == same
+    unheard = key(there, "distillation.enabled=false")
+    save_student(swinging_student(gain=6), RunFolder(there).saved_student)
+    assert key(there) != same
+    assert key(there, "distillation.enabled=false") == unheard
 
 
 def clip(number: int, label: int) -> Clip:

@@ -281,3 +281,28 @@ def test_the_loop_honours_the_rate_factor() -> None:
     assert all(head > 0 and trunk == 0 for head, _, trunk, _ in rates)
     changed = {name for name, value in student.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if name.startswith("head.")}
+
+
+def test_a_trunk_at_rate_0_is_frozen() -> None:
+    """It has no gradients: they would cost time, and their norm would clip those of the head."""
+    config = every_term()
+    config.distillation.enabled = False
+    config.student.trunk_rate = 0.0
+    torch.manual_seed(0)
+    student = small_student()
+    student.trunk.statistics_fixed = True  # as one that comes trained
+    before = {name: value.clone() for name, value in student.named_parameters()}
+    trainer = build_trainer(config, model=student, teacher=None)
+    plan = TrainingPlan(
+        settings=loop_settings(config, select_every=1), batches=batches, select=lambda model: 0.5, checkpoints=None,
+        identity={}, metrics=None, on_step=lambda step, steps: None, on_epoch=lambda line: None, resume_command="again",
+    )  # fmt: skip
+    run_training(trainer, plan)
+    assert {name for name, value in student.named_parameters() if value.grad is None} == {
+        name for name in before if name.startswith("trunk.")
+    }
+    changed = {name for name, value in student.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if name.startswith("head.")}
+    config.student.trunk_rate = 0.15
+    build_trainer(config, model=student, teacher=None)
+    assert all(parameter.requires_grad for parameter in student.parameters())

@@ -16,7 +16,7 @@ from wakelark.errors import ConfigError
 from wakelark.evaluation.cascade import CascadeRule, running_peak, wakings
 from wakelark.evaluation.events import live_alarms, smooth
 from wakelark.export.onnx import accurate_facts, export_accurate, export_student, student_facts
-from wakelark.model_card import ModelCard
+from wakelark.model_card import ModelCard, model_digest
 from wakelark.runtime.backend import Backend, read_model
 from wakelark.runtime.detector import Detection, Detector
 from wakelark.runtime.judge import Judge
@@ -194,7 +194,7 @@ def test_live_is_offline_on_real_people_with_both_real_networks(real_recordings:
     heads = swinging_heads(gain=5, temperatures=[1.0, 2.0], biases=[0.5, -1.0])
     judge = export_accurate(heads, card_of(accurate_facts(heads)), tmp_path / "model.onnx")
     student = swinging_student(gain=5)
-    point = dataclasses.replace(judged(b""), judge=judge.digest, patience_s=0.4)
+    point = dataclasses.replace(judged(b""), judge=model_digest(judge.path.read_bytes()), patience_s=0.4)
     card: ModelCard = card_of(student_facts(student), judged=point, smoothing_steps=3)
     tiny = export_student(student, card, tmp_path / "model_tiny.onnx")
     backends = read_model(tiny.path), read_model(judge.path)

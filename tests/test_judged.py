@@ -11,6 +11,7 @@ from wakelark.pipeline.judged import JudgedPoint, fit_judged
 from wakelark.pipeline.threshold import OperatingPoint, fit_operating_point
 from wakelark.training.stream_features import StreamFeatures
 
+from .tiny_model import tiny_card
 from .tiny_network import STEP_S, WrittenNetwork, written
 
 RULE = EvaluationConfig(
@@ -41,7 +42,8 @@ def fit(trials: list[tuple[float, float]], events: dict[int, tuple[float, float]
     )  # fmt: skip
     tiny, judge = (development.hear(WrittenNetwork(band=band)) for band in (0, 1))
     points = [fit_operating_point(heard.curve, rule) for heard in (tiny, judge)]
-    return points, fit_judged(tiny, points[0], judge, points[1], rule)
+    cards = [tiny_card(presets=point.presets, logit_shift=point.shift) for point in points]
+    return points, fit_judged(tiny, judge, rule, tiny_card=cards[0], judge_card=cards[1])
 
 
 PHRASE = [(4.0, 4.0)] * 10

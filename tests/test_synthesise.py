@@ -12,17 +12,13 @@ import soundfile
 from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.clip import NEGATIVE_KINDS, POSITIVE_KINDS, Clip
-from wakelark.corpus.engines import Utterance, Voice, find_engines, make_engine
+from wakelark.corpus.engines import Utterance, find_engines, make_engine
 from wakelark.corpus.speech_plan import cast_voices, plan_jobs
 from wakelark.corpus.synthesise import Job, Spoken, synthesise
 from wakelark.corpus.texts import CARRIERS, SENTENCES, sentences
-from wakelark.corpus.voice_split import split_voices
 from wakelark.errors import ConfigError, DataError
 from wakelark.phrase import NearMiss, contains_phrase, espeak, near_misses, pronounce
-
-
-def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
-    return Voice(name=f"{engine}/{name}", engine=engine, bases=bases or (name,), accent="gmw/en-US")
+from wakelark.phrase.distance import flatten
 
 
 def small_config(**counts: int) -> Config:
@@ -43,30 +39,6 @@ def plan(config: Config) -> list[Job]:
 
 def speak(jobs: list[Job], folder: Path, *, workers: int = 1) -> Spoken:
     return synthesise(jobs, voices_dir=None, workers=workers, progress=lambda done, total, what: None, folder=folder)
-
-
-def test_splits_keep_speakers_whole() -> None:
-    voices = [voice(f"v{i}", f"v{i}") for i in range(20)]
-    voices += [voice(f"v{i}@1.2", f"v{i}") for i in range(20)] + [voice("v3+v4", "v3", "v4")]
-    split, remarks = split_voices(
-        voices, dev_share=0.1, test_share=0.2, held_out_engine=None, rng=np.random.default_rng(0)
-    )
-    assert remarks == []
-    assert set(split.values()) == {"train", "dev", "test"}
-    for i in range(20):
-        assert split[f"espeak/v{i}"] == split[f"espeak/v{i}@1.2"]
-    assert split["espeak/v3"] == split["espeak/v4"] == split["espeak/v3+v4"]
-
-
-def test_few_speakers_train_and_a_held_out_engine_tests() -> None:
-    few = [voice("joe", engine="piper"), voice("joe@1.2", "joe", engine="piper")]
-    many = [voice(f"v{i}", engine="flite") for i in range(5)]
-    split, remarks = split_voices(
-        few + many, dev_share=0.1, test_share=0.1, held_out_engine="flite", rng=np.random.default_rng(0)
-    )
-    assert {split[v.name] for v in few} == {"train"}
-    assert {split[v.name] for v in many} == {"test"}
-    assert len(remarks) == 2
 
 
 def test_a_held_out_engine_that_is_not_used_is_refused() -> None:
@@ -119,7 +91,7 @@ def test_no_voice_says_the_phrase_in_its_own_accent_where_another_says_a_near_mi
     config.phrase = "hey mona"
     config.corpus.near_miss_ratio = 2.0
     said = pronounce(config.phrase, language=config.language, extra=[])
-    misses = [NearMiss(text=text, kind="near_miss", distance=1.0, phonemes="") for text in ("hey moaner", "hey moment")]
+    misses = [NearMiss(text=text, kind="near_miss", distance=2.0, phonemes="") for text in ("hey moaner", "hey moment")]
     engines = {"espeak": make_engine("espeak", voices_dir=None)}
     cast = cast_voices(engines, config=config, rng=np.random.default_rng(0))
     jobs = plan_jobs(said, misses, config=config, cast=cast, engines=engines, rng=np.random.default_rng(0))
@@ -130,6 +102,32 @@ def test_no_voice_says_the_phrase_in_its_own_accent_where_another_says_a_near_mi
     for job in hard:
         phrase, sounds = (espeak().flat(text, voice=job.voice.accent) for text in ("hey mona", job.text))
         assert not contains_phrase(sounds, phrase)
+
+
+def test_training_voices_leave_out_near_misses_that_are_too_near() -> None:
+    config = small_config(espeak=100)
+    config.corpus.near_miss_distance = 0.0
+    everything = plan(config)
+    config.corpus.near_miss_distance = 0.18
+    jobs = plan(config)
+    said = pronounce(config.phrase, language=config.language, extra=[])
+    nearest = 0.18 * max(len(flatten(p.sounds.flat)) for p in said)
+    distances = {
+        miss.text: miss.distance
+        for miss in near_misses(
+            said, phrase=config.phrase, language=config.language, count=40, rng=np.random.default_rng(config.seed)
+        )
+    }
+
+    def of(found: list[Job], split: str) -> list[float]:
+        return [
+            distances[job.text] for job in found if job.hard_negative and job.split == split and job.text in distances
+        ]
+
+    assert min(of(jobs, "train")) >= nearest > min(of(everything, "train"))
+    assert min(of(jobs, "test")) < nearest  # the others still test
+    # What else is spoken stays the same, word for word.
+    assert [job for job in jobs if not job.hard_negative] == [job for job in everything if not job.hard_negative]
 
 
 def test_the_plan_is_a_function_of_the_seed() -> None:

@@ -15,7 +15,7 @@ from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
-from wakelark.evaluation.html_run import training
+from wakelark.evaluation.html_training import training
 from wakelark.evaluation.operating_point import DetCurve
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.teacher_quality import (

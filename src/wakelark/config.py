@@ -34,6 +34,8 @@ class CorpusConfig(Section):
     """Share of the positives that end a sentence instead of standing alone."""
     near_miss_ratio: float = Field(default=0.8, ge=0)
     """Near-miss, partial and swapped clips per positive clip, in the same voices."""
+    near_miss_distance: float = Field(default=0.18, ge=0)
+    """Near misses nearer than this, per phoneme of the phrase, are not trained on (they are still tested with)."""
     sentence_ratio: float = Field(default=0.5, ge=0)
     """Ordinary sentences per positive clip, in the same voices."""
     near_miss_phrases: int = Field(default=120, ge=0)
@@ -202,7 +204,7 @@ class MiningConfig(Section):
 
     rounds: int = Field(default=1, ge=0)
     """Rounds with the accurate model."""
-    student_rounds: int = Field(default=0, ge=0)
+    student_rounds: int = Field(default=1, ge=0)
     """Rounds with the tiny model: briefly trained scouts look for what fools a student."""
     scout_steps: int = Field(default=400, ge=1)
     """Training steps of a scout."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wakelark.cli.output import emit, note, progress_bar
+from wakelark.cli.output import command_line, emit, note, progress_bar
 from wakelark.errors import ConfigError
 
 
@@ -54,7 +52,7 @@ def ablate(
     request = AblationRequest(
         phrases=phrase, controls_on=controls_on or phrase[:1], seeds=seeds, design=design.choose(chosen),
         positives=_positives(positives or []), config=config, overrides=set_ or [], preset=preset,
-        out=out, prepare_only=prepare, command=shlex.join(["wakelark", *sys.argv[1:]]),
+        out=out, prepare_only=prepare, command=command_line(),
     )  # fmt: skip
     with progress_bar() as progress:
         result = run(request, progress=progress, warn=lambda message: note(f"note: {message}"))

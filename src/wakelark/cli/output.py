@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,11 @@ def note(message: str, *, quiet: bool = False) -> None:
     if not quiet:
         encoding = sys.stderr.encoding or "utf-8"
         print(message.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+
+
+def command_line() -> str:
+    """The command as it was typed, with all its options, ready for a shell: what goes on with long work."""
+    return shlex.join(["wakelark", *sys.argv[1:]])
 
 
 @contextmanager

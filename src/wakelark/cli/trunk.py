@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wakelark.cli.output import emit, progress_bar
+from wakelark.cli.output import command_line, emit, progress_bar
 from wakelark.cli.train import announce_fetch
 
 
@@ -24,9 +24,7 @@ def trunk(
     settings = load_config(config, overrides=set_ or [], preset=None)
     announce_fetch(settings.corpus.recordings)
     with progress_bar() as progress:
-        provenance = make_trunk(
-            settings, out, progress=progress, resume_command=f"wakelark trunk --out {out} (with the same settings)"
-        )
+        provenance = make_trunk(settings, out, progress=progress, resume_command=command_line())
     file = out / "trunk.safetensors"
     text = f"{file}: use it with --set student.trunk={file}"
     emit({"file": str(file), **provenance}, json_output=json_output, text=text)

@@ -16,6 +16,7 @@ from wakelark.corpus.texts import carriers, sentences
 from wakelark.corpus.voice_split import split_voices
 from wakelark.errors import ConfigError
 from wakelark.phrase import NearMiss, Pronunciation, contains_phrase, espeak
+from wakelark.phrase.distance import flatten
 
 _MIXES_PER_VOICE = 1.0  # of the training voices of Kokoro
 _SLOW = ("kokoro",)  # engines whose sentences are kept short
@@ -98,13 +99,15 @@ def plan_jobs(
 
     Args:
         pronunciations: of the phrase; used in turn.
-        near_misses: spoken by the same voices, the closer the more often; those held out only by voices that are not
-            trained on, which speak nothing else where there are enough.
+        near_misses: spoken by the same voices, the closer the more often. Training voices leave out those nearer than
+            `corpus.near_miss_distance` per phoneme of the phrase; those held out are spoken only by voices that are
+            not trained on, however near, and these speak nothing else where there are enough.
         config: numbers and shares are in `config.corpus`; they hold per engine.
         cast: from `cast_voices`.
         engines: by name; those that take plain text only are spared the phonemes.
     """
     corpus, home = config.corpus, espeak().identifier(config.language)
+    nearest = corpus.near_miss_distance * max(len(flatten(p.sounds.flat)) for p in pronunciations)
     jobs: list[Job] = []
     for name, engine in engines.items():
         voices = [voice for voice in cast.voices if voice.engine == name]
@@ -125,7 +128,7 @@ def plan_jobs(
             framed = rng.random() < share
             said = frames[rng.integers(len(frames))].format(text) if framed else text
             jobs.append(speaker.job(said, kind="in_sentence" if framed else "alone", label=1))
-        for drawn in _weighted(misses.trained, round(count * corpus.near_miss_ratio), rng):
+        for drawn in _weighted(misses.trained, round(count * corpus.near_miss_ratio), nearest, rng):
             frame = str(frames[rng.integers(len(frames))]) if rng.random() < share else "{}"
             if (found := misses.for_voice(drawn, frame, speaker.voice, cast.split)) is not None:
                 said, miss = found
@@ -237,14 +240,17 @@ def _spread(voices: Sequence[Voice], rng: np.random.Generator) -> list[Voice]:
     return [owners[index] for index in np.argsort(keys, kind="stable")]
 
 
-def _weighted(misses: Sequence[NearMiss], count: int, rng: np.random.Generator) -> list[NearMiss]:
-    """`count` near misses, closer ones more often, all at least once when there is room."""
+def _weighted(misses: Sequence[NearMiss], count: int, nearest: float, rng: np.random.Generator) -> list[NearMiss]:
+    """Up to `count` near misses of at least the distance `nearest`, closer ones more often, all if there is room."""
     if not misses or count == 0:
         return []
-    weights = np.array([1.0 / (1.0 + miss.distance) for miss in misses])
+    weights = np.array([1.0 / (1.0 + miss.distance) if miss.distance >= nearest else 0.0 for miss in misses])
     # Random keys: the smallest are taken first; each further use of a near miss comes later by 1 / weight.
-    keys = np.concatenate([(turn + rng.random(len(misses))) / weights for turn in range(2 * count // len(misses) + 2)])
-    return [misses[index % len(misses)] for index in np.argsort(keys, kind="stable")[:count]]
+    turns = [turn + rng.random(len(misses)) for turn in range(2 * count // len(misses) + 2)]
+    with np.errstate(divide="ignore"):
+        keys = np.concatenate([turn / weights for turn in turns])
+    order = np.argsort(keys, kind="stable")[:count]
+    return [misses[index % len(misses)] for index in order if np.isfinite(keys[index])]
 
 
 def without_phrase(texts: Sequence[str], pronunciations: Sequence[Pronunciation], config: Config) -> list[str]:

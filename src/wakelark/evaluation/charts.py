@@ -11,7 +11,8 @@ from wakelark.evaluation.intervals import wilson_interval
 
 WIDTH, HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 14, 44
-COLOURS = ("var(--one)", "var(--two)", "var(--three)", "var(--four)")
+COLOURS = tuple(f"var(--{name})" for name in ("one", "two", "three", "four", "five", "six", "seven", "eight"))
+"""As many as heads may be trained; the page's style defines them."""
 
 Scale = Callable[[float], float]
 Point = tuple[float, float]
@@ -65,7 +66,7 @@ def histogram_chart(model: Mapping[str, Any]) -> str:
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: str) -> str:
-    """Lines through points; those with a single point are left out; nothing without any."""
+    """Lines through points, at most one per colour; those with a single point are left out; nothing without any."""
     series = {name: line for name, line in series.items() if len(line) > 1}
     points = [point for line in series.values() for point in line]
     if not points:
@@ -85,7 +86,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: 
     ]
     for number, line in enumerate(series.values()):
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in line)
-        parts.append(f'<polyline class="line" style="stroke:{COLOURS[number % 4]}" points="{path}"/>')
+        parts.append(f'<polyline class="line" style="stroke:{COLOURS[number]}" points="{path}"/>')
     return _svg(parts, f"{y_title} by {x_title}")
 
 

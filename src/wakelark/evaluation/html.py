@@ -12,6 +12,7 @@ from typing import Any
 
 from wakelark.evaluation import html_measured as measured
 from wakelark.evaluation import html_run as run
+from wakelark.evaluation.html_training import training
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; media-src data:; img-src data:"
 _BIRD = (
@@ -40,7 +41,7 @@ def report_page(report: Mapping[str, Any], *, metrics: Sequence[Mapping[str, Any
         measured.near_misses(models, sounds),
         measured.scores(models),
         measured.groups(models),
-        run.training(metrics, report["distillation"]),
+        training(metrics, report["distillation"]),
         run.cost(report["stages"], report["hours"]),
         run.data(report["corpus"], report["provenance"], report["pretrained"]),
         run.method(),

@@ -1,13 +1,11 @@
-"""Sections of `report.html` about the run: training, cost, data, method. Each is a function from plain data to HTML."""
+"""Sections of `report.html` about the run: warnings, cost, data, method. Each is a function from plain data to HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
-from wakelark.evaluation.charts import legend, line_chart
-from wakelark.evaluation.html_parts import Column, Rows, clock, percent, section, table
+from wakelark.evaluation.html_parts import Column, Rows, clock, section, table
 
 _ROLES = {"train": "training", "dev": "selection and threshold", "test": "this report"}
 
@@ -16,35 +14,6 @@ def warnings(lines: Sequence[str]) -> str:
     """What the run wants the user to know."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<section class="card warn"><h3>Please note</h3><ul>{items}</ul></section>' if lines else ""
-
-
-def training(metrics: Rows, distillation: Mapping[str, Any]) -> str:
-    """Loss and selection curves of every stage in the metrics, and what was distilled."""
-    stages: dict[str, list[Mapping[str, Any]]] = {}
-    for line in metrics:
-        stages.setdefault(str(line.get("stage", "training")), []).append(line)
-    families: dict[str, dict[str, Sequence[tuple[float, float]]]] = {}
-    cards = []
-    for stage, lines in stages.items():
-        family, _, member = stage.partition("/")
-        if member:  # several small networks of one kind share a chart
-            families.setdefault(family, {})[member] = _series(lines, "loss")
-            continue
-        losses = {name: _series(lines, name) for name in ("loss", "supervised", "distillation")}
-        cards.append(_curves(f"{stage}: loss", losses, "loss"))
-        figures = {name: _series(lines, name) for name in ("selection", "best")}
-        cards.append(_curves(f"{stage}: development miss rate", figures, "missed"))
-    cards = [*(_curves(f"{name}: loss", lines, "loss") for name, lines in families.items()), *cards]
-    cards = [card for card in (_teacher(distillation.get("quality")), *cards) if card]
-    if not cards and not distillation:
-        return ""
-    told = ", ".join(
-        f"{escape(str(key))} {escape(_plain(value))}"
-        for key, value in distillation.items()
-        if value not in ("", None) and not isinstance(value, Mapping)
-    )
-    lead = f"Distillation: {told}." if told else ""
-    return section("Training", lead, f'<div class="cards">{"".join(cards)}</div>')
 
 
 def cost(stages: Mapping[str, Mapping[str, float]], hours: Mapping[str, Mapping[str, float]]) -> str:
@@ -119,48 +88,3 @@ def method() -> str:
         "it is spoken or within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
     )
     return section("How this was measured", "", f'<p class="lead">{text}</p>')
-
-
-def _teacher(quality: Mapping[str, Any] | None) -> str:
-    """How much the teacher and the student miss at the same false alarms."""
-    if quality is None:
-        return ""
-    rows = [
-        {"who": f"teacher ({', '.join(quality['teachers'])})", "missed": quality["teacher_miss_rate"]},
-        {"who": "student", "missed": quality["student_miss_rate"]},
-    ]
-    columns: list[Column] = [
-        ("", lambda row: escape(row["who"]), ""),
-        ("missed", lambda row: percent(row["missed"]), "n strong"),
-    ]
-    told = {True: "The teacher is better.", False: "The teacher is no better.", None: "Both miss nothing."}
-    lead = f"{told[quality['teacher_is_better']]} {quality['positives']} clips; {quality['compared']}."
-    return (
-        f'<div class="card"><h3>Teacher and student in development</h3>{table(rows, columns)}'
-        f'<p class="soft">{escape(lead)}</p></div>'
-    )
-
-
-def _curves(title: str, series: Mapping[str, Sequence[tuple[float, float]]], y_title: str) -> str:
-    shown = {name: points for name, points in list(series.items())[:4] if len(points) > 1}
-    chart = line_chart(shown, x_title="step", y_title=y_title)
-    names = legend([(name, number) for number, name in enumerate(shown)])
-    return f'<div class="card"><h3>{escape(title)}</h3>{names}{chart}</div>' if chart else ""
-
-
-def _series(lines: Rows, name: str) -> list[tuple[float, float]]:
-    return [
-        (float(line["step"]), float(line[name]))
-        for line in lines
-        if isinstance(line.get(name), int | float) and isinstance(line.get("step"), int | float)
-    ]
-
-
-def _plain(value: object) -> str:
-    return (
-        {True: "on", False: "off"}[value]
-        if isinstance(value, bool)
-        else f"{value:.3g}"
-        if isinstance(value, float)
-        else str(value)
-    )

@@ -23,7 +23,7 @@ from wakelark.features.embedding import EMBEDDING_FRAMES, EMBEDDING_HOP_FRAMES, 
 from wakelark.features.embedding_mel import MEL_OFFSET_SAMPLES
 from wakelark.features.embedding_weights import LICENCE, NOTE, PACKAGE, PACKAGE_VERSION, ConvLayer, read_layers
 from wakelark.features.logmel_torch import LogMel
-from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard, model_digest
+from wakelark.model_card import CARD_KEY, CardPretrained, ModelCard
 from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
@@ -54,13 +54,11 @@ class Exported:
         path: the model.
         size_bytes: its size.
         difference: largest difference of a score between the file, streamed, and the trained network, shifted.
-        digest: what other cards call the file by.
     """
 
     path: Path
     size_bytes: int
     difference: float
-    digest: str
 
 
 def student_facts(student: AnyStudent) -> NetworkFacts:
@@ -203,4 +201,4 @@ def _write(
     difference = check_parity(model, offline, card, lead_samples=lead_samples, rng=rng)
     write_atomically(path, model)
     write_atomically(path.with_name(f"{path.name}.json"), text.encode())
-    return Exported(path=path, size_bytes=len(model), difference=difference, digest=model_digest(model))
+    return Exported(path=path, size_bytes=len(model), difference=difference)

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.corpus.worker_pool import run_in_processes
-from wakelark.errors import BusyError, ConfigError, Interrupted, ModelError, SetupError
+from wakelark.errors import ConfigError, ModelError, SetupError
 from wakelark.models.build import build_student
 from wakelark.pipeline.ablation_arms import Arm, Design
 from wakelark.pipeline.ablation_material import Material, matched_smoothing, prepare_material
 from wakelark.pipeline.ablation_report import write_ablation
 from wakelark.pipeline.ablation_run import PoolTask, RunTask, load_result, measure_teacher, mine_pool, train_run
+from wakelark.pipeline.folder_lock import hold_folder
+from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.teachers import check_teachers
 from wakelark.training.front_ends import start_feature_worker
 from wakelark.training.stream_features import Progress
@@ -94,10 +94,10 @@ def ablate(request: AblationRequest, *, progress: Progress, warn: Callable[[str]
         ConfigError: a phrase, arm or key that cannot be.
         ModelError: the trunk or a teacher of an arm is missing or damaged.
         BusyError: another process works in the folder.
-        Interrupted: by Ctrl-C; finished runs are kept, the same command goes on.
+        Interrupted: by a signal; finished runs are kept, the same command goes on.
     """
     _check(request)
-    with _held(request.out, request.command):
+    with hold_folder(request.out), interruptible(request.command):
         materials = {
             phrase: prepare_material(
                 request.settings(None, phrase, 0), request.positives.get(phrase), request.out,
@@ -235,21 +235,3 @@ def _teacher(material: Material) -> dict[str, Any]:
     if not file.is_file():
         write_atomically(file, json.dumps(measure_teacher(material)).encode())
     return dict(load_result(file))
-
-
-@contextmanager
-def _held(folder: Path, command: str) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BusyError(f"another ablation works in {folder}; wait for it, or choose another --out") from error
-    except OSError as error:
-        raise SetupError(f"cannot write in {folder}: {error.strerror}; choose another --out") from error
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(f"stopped; finished runs are kept. Go on with: {command}") from error
-    finally:
-        lock.release()

@@ -29,6 +29,8 @@ from wakelark.pipeline.evaluate import EVENT_FLOOR
 from wakelark.pipeline.mining import Witness, harvest
 from wakelark.pipeline.networks import AccurateNetwork, Network, TinyNetwork
 from wakelark.pipeline.student import StudentJob, StudentTraining, TrainedStudent
+from wakelark.pipeline.teacher_names import teacher_names
+from wakelark.pipeline.teachers import asks_teacher, teacher_fingerprint
 from wakelark.pipeline.threshold import choose_threshold
 from wakelark.pipeline.views import mined_views
 from wakelark.training.teacher import weights_fingerprint
@@ -91,6 +93,9 @@ class RunTask:
                  for key, value in sections[name].items()}  # fmt: skip
         for key in _UNHURT:
             parts.pop(key)
+        if asks_teacher(self.config):  # by what they are: a folder may hold another teacher tomorrow
+            names = teacher_names(self.config.distillation.teachers)
+            parts["distillation.teachers"] = [teacher_fingerprint(name, self.config.phrase) for name in names]
         switches: list[object] = [
             trunk_fingerprint(self.config.student.trunk),
             self.arm.teacher,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from wakelark import __version__
 from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
+from wakelark.errors import ModelError
 from wakelark.evaluation.events import smoothing_steps
 from wakelark.export.onnx import NetworkFacts
-from wakelark.model_card import CardJudged, CardSource, ModelCard
+from wakelark.model_card import CardSource, ModelCard
 from wakelark.pipeline.threshold import NORMAL_SCORE, OperatingPoint
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "livekit-wakeword")
@@ -25,7 +27,6 @@ def build_card(
     *,
     created: str,
     measured: dict[str, object],
-    judged: CardJudged | None = None,
 ) -> ModelCard:
     """The card of one model.
 
@@ -36,7 +37,6 @@ def build_card(
         clips: the manifest.
         created: ISO date.
         measured: figures on development data.
-        judged: how the model works with a judge.
     """
     return ModelCard(
         wakelark_version=__version__,
@@ -59,12 +59,23 @@ def build_card(
         created=created,
         presets=point.presets,
         logit_shift=point.shift,
-        judged=judged,
         provenance=provenance(clips),
         pretrained=facts.pretrained,
         measured=measured,
         versions=_versions(),
     )
+
+
+def card_of(model: Path) -> ModelCard:
+    """The card beside a model file.
+
+    Raises:
+        ModelError: it is missing, or none that this version can read.
+    """
+    path = model.with_name(f"{model.name}.json")
+    if not path.is_file():
+        raise ModelError(f"{path} is missing: it says how {model.name} decides; restore it, or train the run again")
+    return ModelCard.from_json(path.read_text(encoding="utf-8"))
 
 
 def provenance(clips: Sequence[Clip]) -> tuple[CardSource, ...]:

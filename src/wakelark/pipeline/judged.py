@@ -16,7 +16,7 @@ from wakelark.config import EvaluationConfig
 from wakelark.evaluation.cascade import CascadeRule, wakings
 from wakelark.evaluation.events import Float64Array, IntArray, log_odds
 from wakelark.evaluation.operating_point import DetCurve
-from wakelark.model_card import CardJudged, lookback_steps, patience_steps
+from wakelark.model_card import CardJudged, ModelCard, lookback_steps, patience_steps
 from wakelark.pipeline.development import Heard
 from wakelark.pipeline.threshold import OperatingPoint, fit_operating_point
 
@@ -49,22 +49,22 @@ class JudgedPoint:
 
 
 def fit_judged(
-    tiny: Heard, tiny_point: OperatingPoint, judge: Heard, judge_point: OperatingPoint, evaluation: EvaluationConfig
+    tiny: Heard, judge: Heard, evaluation: EvaluationConfig, *, tiny_card: ModelCard, judge_card: ModelCard
 ) -> JudgedPoint:
     """Choose what wakes the judge, and at which verdicts to fire.
 
     Args:
         tiny: what wakes the judge.
-        tiny_point: how it decides alone.
         judge: over the same development set.
-        judge_point: the same of it.
         evaluation: budgets, how far the judge looks back, and how long it stays awake.
+        tiny_card, judge_card: how much their files shift the log-odds, and where the tiny model fires alone.
     """
+    curve = tiny.curve(tiny_card.logit_shift)
     rule = CascadeRule(
         wake_threshold=min(
             # With little development audio, this would lie above where the tiny model fires alone.
-            tiny_point.curve.threshold_for_budget(evaluation.judge_wakes_per_hour),
-            tiny_point.presets[-1].threshold,
+            curve.threshold_for_budget(evaluation.judge_wakes_per_hour),
+            tiny_card.preset("sensitive").threshold,
         ),
         patience_steps=patience_steps(evaluation.judge_patience_s, step_s=tiny.step_s),
         lookback_steps=lookback_steps(evaluation.judge_lookback_s, step_s=judge.step_s),
@@ -73,22 +73,22 @@ def fit_judged(
     )
 
     def hear(tiny_logits: Logits, judge_logits: Logits) -> tuple[Float64Array, int]:
-        waking = tiny.smoothed(tiny_logits, tiny_point.shift)
-        heard = judge.smoothed(judge_logits, judge_point.shift)
+        waking = tiny.smoothed(tiny_logits, tiny_card.logit_shift)
+        heard = judge.smoothed(judge_logits, judge_card.logit_shift)
         return rule.verdicts(waking, heard, _known(tiny, judge, len(waking))), wakings(rule.awake(waking))
 
     trials = [hear(*pair)[0] for pair in zip(tiny.trials, judge.trials, strict=True)]
     negatives = [hear(*pair) for pair in zip(tiny.negatives, judge.negatives, strict=True)]
 
-    def curve(shift: float) -> DetCurve:
+    def curve_of(shift: float) -> DetCurve:
         return tiny.curve_of(
             [_shifted(verdicts, shift) for verdicts in trials], [_shifted(verdicts, shift) for verdicts, _ in negatives]
         )
 
     return JudgedPoint(
         wake_threshold=rule.wake_threshold,
-        wakes_per_hour=sum(woken for _, woken in negatives) / tiny.development.hours,
-        verdict=fit_operating_point(curve, evaluation), evaluation=evaluation,
+        wakes_per_hour=sum(woken for _, woken in negatives) / curve.hours,
+        verdict=fit_operating_point(curve_of, evaluation), evaluation=evaluation,
     )  # fmt: skip
 
 

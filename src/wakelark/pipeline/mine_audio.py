@@ -19,8 +19,8 @@ from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import read_manifest
 from wakelark.corpus.streams import read_stream
 from wakelark.errors import ModelError
-from wakelark.model_card import ModelCard
 from wakelark.models.saved import load_heads, load_student
+from wakelark.pipeline.cards import card_of
 from wakelark.pipeline.corpus import stream_line
 from wakelark.pipeline.development import trial_audio
 from wakelark.pipeline.harvest_folder import KEEP, QUARANTINE, FoundSound, harvest_folders, new_folder, read_list
@@ -125,10 +125,7 @@ def _networks(folder: RunFolder, config: Config) -> tuple[list[Network], list[Wi
             f"{folder.root} has no trained models to mine with (checkpoints/heads.safetensors and student.safetensors "
             f"are missing): finish the run with {folder.resume_command}; a run of an older version must be made anew"
         )
-    card = folder.tiny.with_name(folder.tiny.name + ".json")
-    if not card.is_file():
-        raise ModelError(f"{card} is missing: it holds the threshold of the tiny model; restore it")
-    said = ModelCard.from_json(card.read_text(encoding="utf-8"))
+    said = card_of(folder.tiny)
     heads, student = load_heads(folder.saved_heads), load_student(folder.saved_student)
     finders = [AccurateNetwork(heads), TinyNetwork(student)]
     sure = [config.mining.quarantine_score, said.threshold]

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.html import report_page
 from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
-from wakelark.model_card import ModelCard, find_preset
+from wakelark.pipeline.cards import card_of
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
-from wakelark.pipeline.export import Exports
 from wakelark.pipeline.judge_cost import judge_cost
 from wakelark.pipeline.listener import Listener
+from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
@@ -44,16 +43,29 @@ def write_report(
     config: Config,
     folder: RunFolder,
     corpus: Corpus,
-    exports: Exports,
     result: TrainingResult,
     *,
+    export: Mapping[str, Mapping[str, float]],
     mined: Sequence[Clip],
     rounds: Sequence[Round],
+    verdicts: Sequence[Verdict],
     quality: TeacherQuality | None,
     warnings: Sequence[str],
     progress: Progress,
 ) -> dict[str, object]:
-    """Measure both files and write `report.json` and `report.html`; returns the report."""
+    """Measure both files and write `report.json` and `report.html`; returns the report.
+
+    Args:
+        config, folder, corpus: of the run.
+        result: of the student's training.
+        export: "accurate" and "tiny" -> what is known of the file's export.
+        mined: clips of the rounds inside the training.
+        rounds: what happened in them.
+        verdicts: on a run that was trained anew: its models before and after.
+        quality: teacher and student in development.
+        warnings: of the stages.
+        progress: called with (done, total, what).
+    """
     positives = [clip_source(clip) for clip in corpus.of("test") if clip.label == 1]
     near = [clip_source(clip) for clip in corpus.of("test", *NEAR_MISS_KINDS)]
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
@@ -62,9 +74,9 @@ def write_report(
     material = _TestMaterial(positives, near, streams, noise)
     models = [
         _measure(config, Listener(model=path), material, name=name, progress=progress)
-        for name, path in (("accurate", exports.accurate.path), ("tiny", exports.tiny.path))
+        for name, path in (("accurate", folder.accurate), ("tiny", folder.tiny))
     ]
-    judged = _measure_judged(config, exports, material, progress=progress)
+    judged = _measure_judged(config, folder, material, progress=progress)
     facts = RunFacts(
         phrase=config.phrase,
         preset=config.preset,
@@ -83,10 +95,19 @@ def write_report(
         hours=_hours(corpus),
         pretrained=[
             {"name": item.name, "licence": item.licence, "note": item.note}
-            for item in _card(exports.accurate.path).pretrained
+            for item in card_of(folder.accurate).pretrained
         ],
-        warnings=[*warnings, *(quality.warnings() if quality else ())],
-        facts=corpus.facts | {"mining": [_round(entry) for entry in rounds], "export": _export_facts(exports)},
+        warnings=[
+            *(text for verdict in verdicts if (text := verdict.warning())),
+            *warnings,
+            *(quality.warnings() if quality else ()),
+        ],
+        facts=corpus.facts
+        | {
+            "mining": [_round(entry) for entry in rounds],
+            "export": export,
+            "retraining": [verdict.facts() for verdict in verdicts],
+        },
     )
     report = build_report(facts, models, seed=config.seed, judged=judged)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
@@ -123,7 +144,7 @@ class _TestMaterial:
 def _measure(
     config: Config, listener: Listener, material: _TestMaterial, *, name: str, progress: Progress
 ) -> MeasuredModel:
-    card = _card(listener.model)
+    card = card_of(listener.model)
     workers, seed = config.training.processes, config.seed
 
     def report_progress(done: int, total: int, what: str) -> None:
@@ -150,24 +171,23 @@ def _measure(
     )  # fmt: skip
 
 
-def _measure_judged(config: Config, exports: Exports, material: _TestMaterial, *, progress: Progress) -> JudgedModel:
-    tiny, judge = exports.tiny.path, exports.accurate.path
+def _measure_judged(
+    config: Config, folder: RunFolder, material: _TestMaterial, *, progress: Progress
+) -> JudgedModel | None:
+    """Both models as one detector; None where the tiny model's card knows of no judge."""
+    tiny, judge = folder.tiny, folder.accurate
+    point = card_of(tiny).judged
+    if point is None:
+        return None
     found = _measure(config, Listener(model=tiny, judge=judge), material, name="judged", progress=progress)
-    presets = exports.judged.verdict.presets
     measured = dataclasses.replace(
-        found, file=f"{tiny.name}, judged by {judge.name}", size_bytes=found.size_bytes + exports.accurate.size_bytes,
-        parameters=found.parameters + _card(judge).parameters, threshold=find_preset(presets, "normal").threshold,
-        presets=presets,
+        found, file=f"{tiny.name}, judged by {judge.name}", size_bytes=found.size_bytes + judge.stat().st_size,
+        parameters=found.parameters + card_of(judge).parameters, threshold=point.preset("normal").threshold,
+        presets=point.presets,
     )  # fmt: skip
     heard_s, seconds = sum(item.judge_heard_s for item in found.streams), sum(item.seconds for item in found.streams)
-    return JudgedModel(
-        measured=measured, wake_threshold=exports.judged.wake_threshold,
-        cost=judge_cost(tiny, judge, heard_share=heard_s / seconds if seconds else 0.0),
-    )  # fmt: skip
-
-
-def _card(path: Path) -> ModelCard:
-    return ModelCard.from_json(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+    cost = judge_cost(tiny, judge, heard_share=heard_s / seconds if seconds else 0.0)
+    return JudgedModel(measured=measured, wake_threshold=point.wake_threshold, cost=cost)
 
 
 def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
@@ -192,18 +212,6 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
 
 def _round(entry: Round) -> Mapping[str, object]:
     return dataclasses.asdict(entry) | {"kept": entry.kept}
-
-
-def _export_facts(exports: Exports) -> dict[str, object]:
-    return {
-        name: {
-            "parity": exported.difference, "logit_shift": point.shift,
-            "budget_threshold": point.normal.budget_threshold, "free_threshold": point.normal.free_threshold,
-        }
-        for name, exported, point in (
-            ("accurate", exports.accurate, exports.accurate_point), ("tiny", exports.tiny, exports.tiny_point),
-        )
-    }  # fmt: skip
 
 
 def _metrics(folder: RunFolder) -> list[dict[str, object]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -58,6 +60,23 @@ def check_teachers(config: Config) -> None:
                     check_teacher(HuggingFaceTeacher(model, head=None), probe)
         except ModelError as error:
             raise _named(name, error) from error
+
+
+@cache
+def teacher_fingerprint(name: TeacherName, phrase: str) -> str:
+    """Of the weights that a name stands for; "heads" for those of the run itself. Looked at once per process.
+
+    Raises:
+        ConfigError, ModelError, SetupError: as `check_teachers`.
+    """
+    if name.kind == "heads":
+        return "heads"
+    try:
+        if name.kind == "run":
+            return f"run:{RunTeacher(load_run(name, phrase)).fingerprint}"
+        return f"hf:{HuggingFaceModel(name.folder, device='cpu').fingerprint}"
+    except ModelError as error:
+        raise _named(name, error) from error
 
 
 def build_teacher(

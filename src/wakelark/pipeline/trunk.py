@@ -30,6 +30,8 @@ from wakelark.losses.embedding import Whitening
 from wakelark.models.trunk import Trunk
 from wakelark.models.trunk_file import save_trunk
 from wakelark.phrase import pronounce
+from wakelark.pipeline.folder_lock import hold_folder
+from wakelark.pipeline.interruptible import interruptible
 from wakelark.training.checkpoint import CheckpointFolder
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.metrics_log import Metrics, MetricsLog
@@ -52,13 +54,26 @@ def make_trunk(config: Config, folder: Path, *, progress: Progress, resume_comma
 
     Interrupted, it goes on from its last checkpoint when it is called again.
 
+    Args:
+        config: `trunk`, and of the student its shape.
+        folder: of the trunk; held while it is made.
+        progress: called with (done, total, what).
+        resume_command: what goes on, ready for a shell: named when the work is interrupted.
+
     Returns:
         The provenance that is in the file, too.
 
     Raises:
+        BusyError: another process makes a trunk in the folder.
         DataError: there is nothing to learn from.
-        SetupError, ModelError, Interrupted: as the stages say.
+        Interrupted: by a signal; what is finished is kept.
+        SetupError, ModelError: as the stages say.
     """
+    with hold_folder(folder), interruptible(resume_command):
+        return _make(config, folder, progress=progress, resume_command=resume_command)
+
+
+def _make(config: Config, folder: Path, *, progress: Progress, resume_command: str) -> dict[str, object]:
     settings, size = config.trunk, config.corpus.recordings
     if size != "none" and missing(size):
         fetch_recordings(size, workers=config.training.processes, progress=progress)
