@@ -14,7 +14,9 @@ from wakelark.audio import SAMPLE_RATE, write_wav
 from wakelark.cli import main
 from wakelark.evaluation.benchmark_chart import MOST_MODELS
 from wakelark.pipeline import benchmark as module
+from wakelark.runtime.detector import Detector
 
+from .judged_pair import write_pair
 from .tiny_model import write_tiny_model
 
 
@@ -123,6 +125,27 @@ def test_a_published_model_is_compared(
     costs = result["cost"]["models"]
     assert ratio["ratio"] == costs[ratio["model"]]["cpu_s_per_s"] / costs[ratio["peer"]]["cpu_s_per_s"]
     assert result["warnings"] == [warning for warning in result["warnings"] if "too few" in warning]
+
+
+def test_a_pair_is_one_more_detector(
+    tmp_path: Path, positives: Path, negatives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, judge = write_pair(tmp_path)
+    words = [str(tiny), str(judge), "--judge", str(judge), "--peers", "none", "--json"]
+    words += ["--positives", str(positives), "--negatives", str(negatives)]
+    code, out, err = run(words, capsys)
+    assert code == 0, err
+    result = json.loads(out)
+    assert [row["name"] for row in result["models"]] == [
+        "wakelark model_tiny.onnx", "wakelark model.onnx", "wakelark model_tiny.onnx + model.onnx"
+    ]  # fmt: skip
+    pair = result["models"][2]
+    assert pair["threshold"] == Detector.load(tiny, judge=judge).fires_at
+    assert pair["size_bytes"] == tiny.stat().st_size + judge.stat().st_size
+    assert result["cost"]["models"][pair["name"]]["cpu_s_per_s"] > 0
+    code, _, err = run([str(judge), "--judge", str(judge), *words[4:]], capsys)
+    assert code == 2
+    assert "nothing to judge" in err
 
 
 def test_a_peer_of_another_phrase_is_told(

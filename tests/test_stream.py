@@ -15,7 +15,6 @@ from wakelark.evaluation.stream import (
     hit_score,
     mix_at_snr,
     positive_trial,
-    score_trial,
     speech_level,
     stream_events,
 )
@@ -104,13 +103,13 @@ def test_noise_is_drawn_from_audible_parts_and_repeats_with_its_seed() -> None:
     assert level_db(too_short) == pytest.approx(-20, abs=0.01)  # coloured noise instead
 
 
-def test_scorers_are_plain_functions() -> None:
+def test_a_loud_clip_is_heard_and_a_loud_moment_is_an_event() -> None:
     def loudness(audio: np.ndarray) -> np.ndarray:
         steps = audio[: len(audio) // 1600 * 1600].reshape(-1, 1600)
         return np.minimum(1, 10 * np.abs(steps).mean(axis=1))
 
     trial = positive_trial(tone(1.0, 0.2), rng=np.random.default_rng(0))
-    assert score_trial(trial, loudness, step_s=0.1, smoothing_steps=1) == 1.0
+    assert hit_score(loudness(trial.audio), trial, step_s=0.1) == 1.0
     events = stream_events(loudness(trial.audio), step_s=0.1, smoothing_steps=1, refractory_s=1.5, floor=0.5)
     assert events.times_s.tolist() == pytest.approx([3.1])
 

@@ -25,6 +25,10 @@ def benchmark(
             metavar="auto|none|FILE",
         ),
     ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(help="Measure each MODEL also with this one as its judge.", metavar="MODEL2"),
+    ] = None,
     positives: Annotated[
         Path | None,
         typer.Option(
@@ -54,8 +58,8 @@ def benchmark(
     from wakelark.pipeline.benchmark import benchmark as run
 
     request = BenchmarkRequest(
-        models=tuple(models), peers=_peers(peers or ["auto"]), positives=positives, negatives=negatives, snr_db=snr,
-        seed=seed, workers=workers or os.cpu_count() or 1,
+        models=tuple(models), judge=judge, peers=_peers(peers or ["auto"]), positives=positives, negatives=negatives,
+        snr_db=snr, seed=seed, workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
     with progress_bar() as progress:
         result = run(request, progress=progress)

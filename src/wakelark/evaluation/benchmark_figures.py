@@ -15,11 +15,8 @@ from wakelark.evaluation.groups import (
     miss_figures,
     total_hours,
 )
-from wakelark.evaluation.intervals import hours_needed
-from wakelark.evaluation.operating_point import BUDGETS, DetCurve
+from wakelark.evaluation.operating_point import DetCurve, operating_rows
 from wakelark.evaluation.report import thinned
-
-COMPARED_BUDGETS = tuple(budget for budget in BUDGETS if budget <= 2)
 
 
 def benchmark_figures(
@@ -63,18 +60,11 @@ def benchmark_figures(
 
 def _matched(curve: DetCurve, noisy: DetCurve | None) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for budget, point in curve.operating_points(COMPARED_BUDGETS):
+    for row, (_, point) in zip(operating_rows(curve), curve.operating_points(), strict=True):
         under_noise = None if noisy is None else noisy.at(point.threshold)
-        needed = hours_needed(budget)
         rows.append(
-            {
-                "fa_per_hour_budget": budget,
-                "hours_needed": needed,
-                "supported": curve.hours >= needed,
-                "threshold": point.threshold,
-                "false_alarms": point.false_alarms,
-                "miss_rate": point.miss_rate,
-                "miss_rate_ci": list(point.miss_rate_ci),
+            row
+            | {
                 "miss_rate_noisy": None if under_noise is None else under_noise.miss_rate,
                 "miss_rate_noisy_ci": None if under_noise is None else list(under_noise.miss_rate_ci),
             }

@@ -1,11 +1,11 @@
 """From audio to scored streams: trials around positive clips, noise beds, hit windows, events of long recordings.
 
-Nothing here knows a model: a `Scorer` is any function from 16 kHz audio to one score per step, starting afresh.
+Nothing here knows a model, only audio and the scores that one gave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, to_float
 from wakelark.errors import DataError
 from wakelark.evaluation.events import Events, Float64Array, find_events, score_times, smooth
-
-Scorer = Callable[[Float32Array], NDArray[np.floating]]
-"""`scorer(audio)`: float32 in [-1, 1], `[N] -> [T]`, the scores of the whole steps in `audio` from a fresh state."""
 
 LEAD_S = 3.0
 TAIL_S = 1.5
@@ -71,20 +68,14 @@ def positive_trial(
 
 
 def hit_score(smoothed: Float64Array, trial: Trial, *, step_s: float, first_s: float | None = None) -> float:
-    """The highest smoothed score in the trial's hit window; 0 when no step ends inside it.
+    """The trial's score: the highest smoothed one in its hit window, 0 when no step ends inside it. A positive is
+    missed at every threshold above it.
 
     `first_s` is when the first score is known; None for the end of the first step.
     """
     times_s = score_times(len(smoothed), step_s=step_s, first_s=first_s)
     inside = (times_s >= trial.hit_from_s - 1e-9) & (times_s <= trial.hit_until_s + 1e-9)
     return float(smoothed[inside].max()) if inside.any() else 0.0
-
-
-def score_trial(
-    trial: Trial, scorer: Scorer, *, step_s: float, smoothing_steps: int, first_s: float | None = None
-) -> float:
-    """The trial's score: a positive is missed at every threshold above it."""
-    return hit_score(smooth(scorer(trial.audio), smoothing_steps), trial, step_s=step_s, first_s=first_s)
 
 
 def stream_events(

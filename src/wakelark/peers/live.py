@@ -15,6 +15,7 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, Int16Array
 from wakelark.errors import ConfigError, ModelError, SetupError
+from wakelark.peers.listener import Listener
 from wakelark.peers.load import is_manifest
 from wakelark.peers.tflite_file import is_tflite
 from wakelark.runtime.model_file import read_model_file
@@ -46,11 +47,11 @@ class LiveCost:
         return LiveCost(**{name: min(mine, theirs) for (name, mine), theirs in pairs})
 
 
-def measure_live(model: Path, audio: Int16Array, *, rounds: int) -> LiveCost:
-    """Let a model listen to audio in a new process.
+def measure_live(listener: Listener, audio: Int16Array, *, rounds: int) -> LiveCost:
+    """Let a detector listen to audio in a new process.
 
     Args:
-        model: any file that `load_scorer` takes.
+        listener: what is loaded there, at its own thresholds.
         audio: what it hears, `rounds` times over; the quickest round counts.
         rounds: at least one.
 
@@ -61,7 +62,7 @@ def measure_live(model: Path, audio: Int16Array, *, rounds: int) -> LiveCost:
     with tempfile.TemporaryDirectory(prefix="wakelark-live-") as folder:
         file = Path(folder) / "audio.npy"
         np.save(file, audio)
-        cost = _run(model, file, rounds)
+        cost = _run(listener, file, rounds)
     return LiveCost(
         cpu_s_per_s=cost["cpu_s"] / (len(audio) / SAMPLE_RATE),
         peak_mb=cost["peak_mb"],
@@ -82,11 +83,14 @@ def check_runs(model: Path) -> None:
     data = read_model_file(model)
     if is_tflite(data) or is_manifest(data):
         noise = np.random.default_rng(0).integers(-100, 100, SAMPLE_RATE).astype(np.int16)
-        measure_live(model, noise, rounds=1)
+        measure_live(Listener(model=model), noise, rounds=1)
 
 
-def _run(model: Path, audio: Path, rounds: int) -> dict[str, float]:
+def _run(listener: Listener, audio: Path, rounds: int) -> dict[str, float]:
+    model = listener.model
     command = [sys.executable, "-m", "wakelark.peers.live_process", str(model), str(audio), str(rounds)]
+    if listener.judge is not None:
+        command.append(str(listener.judge))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(

@@ -1,6 +1,6 @@
 """The process in which a model listens as if live, for `wakelark.peers.live`.
 
-    python -m wakelark.peers.live_process MODEL AUDIO ROUNDS
+    python -m wakelark.peers.live_process MODEL AUDIO ROUNDS [JUDGE]
 
 AUDIO is a `.npy` file of int16 samples. Prints one JSON object. Nothing but the model and what it needs may be imported
 here: this process's memory and its time to load are what is measured.
@@ -25,17 +25,20 @@ def main() -> None:
     from wakelark.errors import WakelarkError
 
     try:
-        cost = _listen(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), began_s, began_cpu_s)
+        judge = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+        cost = _listen(Path(sys.argv[1]), judge, Path(sys.argv[2]), int(sys.argv[3]), began_s, began_cpu_s)
     except WakelarkError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     print(json.dumps(cost))
 
 
-def _listen(model: Path, audio_file: Path, rounds: int, began_s: float, began_cpu_s: float) -> dict[str, float]:
+def _listen(
+    model: Path, judge: Path | None, audio_file: Path, rounds: int, began_s: float, began_cpu_s: float
+) -> dict[str, float]:
     from wakelark.peers.load import load_scorer
 
-    scorer = load_scorer(model)
+    scorer = load_scorer(model, judge=judge)
     load_s, load_cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     import numpy as np
 
@@ -43,12 +46,12 @@ def _listen(model: Path, audio_file: Path, rounds: int, began_s: float, began_cp
     size = scorer.facts.live_samples
     chunks = [audio[start : start + size] for start in range(0, len(audio), size)]
     for chunk in chunks[:_WARM_UP_CALLS]:
-        scorer.score(chunk)
+        scorer.follow(chunk)
     spent: list[float] = []
     for _ in range(rounds):
         before_s = time.process_time()
         for chunk in chunks:
-            scorer.score(chunk)
+            scorer.follow(chunk)
         spent.append(time.process_time() - before_s)
     return {
         "load_s": load_s,

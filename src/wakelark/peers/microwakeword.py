@@ -20,6 +20,7 @@ from wakelark.errors import ModelError, SetupError
 from wakelark.peers.scorer import MICRO_WAKE_WORD, ScorerFacts, as_int16, spoken
 from wakelark.peers.tflite_file import Signature, is_tflite, read_signature
 from wakelark.runtime.model_file import read_model_file
+from wakelark.runtime.running_mean import RunningMean
 
 BANDS = 40
 _FRAME_SAMPLES = 160
@@ -110,7 +111,7 @@ class MicroWakeWordModel:
             raise SetupError(
                 'microWakeWord models are run by pymicro-wakeword; install it with: pip install "wakelark[bench]"'
             ) from error
-        # A mean over one score: its raw scores. The mean over more is taken with all models' scores in one place.
+        # A mean over one score: its raw scores. The mean over more is taken here, also of the first few.
         self._model = pymicro_wakeword.MicroWakeWord(
             manifest.model.stem,
             wake_word=manifest.wake_word,
@@ -121,6 +122,7 @@ class MicroWakeWordModel:
             libtensorflowlite_c_path=_library(Path(pymicro_wakeword.__file__).parent),
         )
         self._features = pymicro_wakeword.MicroWakeWordFeatures()
+        self._mean = RunningMean(manifest.averaged)
         self._frames = manifest.frames
         self._heard = 0
         step = self._frames * _FRAME_SAMPLES
@@ -141,6 +143,7 @@ class MicroWakeWordModel:
         """As `Scorer.reset`."""
         self._model.reset()
         self._features.reset()
+        self._mean.reset()
         self._heard = 0
 
     def score(self, chunk: NDArray[Any]) -> list[float]:
@@ -153,6 +156,10 @@ class MicroWakeWordModel:
                 assert score is not None, "it is None only after close()"
                 scores.append(float(score))
         return scores
+
+    def follow(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.follow`."""
+        return self._mean.follow(self.score(chunk))
 
 
 def _text(manifest: dict[str, Any], key: str, path: Path) -> str:

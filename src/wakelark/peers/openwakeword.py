@@ -99,6 +99,10 @@ class TfliteHead:
             for score in self._run(samples[start : start + STEP_SAMPLES])
         ]
 
+    def follow(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.follow`: the runtime smooths nothing."""
+        return self.score(chunk)
+
     def _run(self, samples: Int16Array) -> list[float]:
         return [
             float(score)

@@ -6,25 +6,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from wakelark.peers.scorer import WAKELARK, ScorerFacts
+from wakelark.peers.scorer import WAKELARK, Scorer, ScorerFacts
 from wakelark.runtime.detector import Detector
+from wakelark.runtime.judge import Judge
 
 
 class WakelarkScorer:
-    """A detector's raw scores.
+    """A detector: what it says is what counts, with smoothing, voice gate and judge.
 
     Args:
         detector: loaded, with the threshold it fires at.
-        size_bytes: of its file.
+        size_bytes: of its files.
     """
 
     def __init__(self, detector: Detector, *, size_bytes: int) -> None:
-        self._detector = detector
+        self.detector = detector
         self.facts = ScorerFacts(
             family=WAKELARK,
             runtime="wakelark",
             phrase=detector.phrase,
-            threshold=detector.threshold,
+            threshold=detector.fires_at,
             step_s=detector.step_s,
             first_s=detector.step_s,
             smoothing_steps=detector.card.smoothing_steps,
@@ -35,8 +36,17 @@ class WakelarkScorer:
 
     def reset(self) -> None:
         """As `Scorer.reset`."""
-        self._detector.reset()
+        self.detector.reset()
 
     def score(self, chunk: NDArray[Any]) -> list[float]:
         """As `Scorer.score`."""
-        return self._detector.score(chunk)
+        return self.detector.score(chunk)
+
+    def follow(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.follow`."""
+        return self.detector.follow(chunk)
+
+
+def judge_of(scorer: Scorer) -> Judge | None:
+    """The second stage; None where there is none, as in all published models."""
+    return scorer.detector.judge if isinstance(scorer, WakelarkScorer) else None

@@ -23,7 +23,7 @@ class ScorerFacts:
         family: WAKELARK, OPEN_WAKE_WORD or MICRO_WAKE_WORD.
         runtime: the package that computes the scores.
         phrase: what it listens for.
-        threshold: its own; it fires where the smoothed score is at or above it.
+        threshold: where it fires: where the smoothed score, with a judge the verdict, is at or above it.
         step_s: audio per score.
         first_s: audio that must be heard for the first score; score number k is known at `first_s + k * step_s`.
         smoothing_steps: over how many scores the mean is taken, as its own runtime does.
@@ -72,6 +72,14 @@ class Scorer(Protocol):
         """Take audio and return the raw, unsmoothed score of every step that it completes.
 
         Shape: `[N] -> [T]`, 16 kHz, int16 or float in [-1, 1]
+        """
+        ...
+
+    def follow(self, chunk: NDArray[Any]) -> list[float]:
+        """The same stream as `score`, but what is compared with the threshold: smoothed, and whatever else its own
+        runtime does with the scores. Use one of the two for a chunk.
+
+        Shape: `[N] -> [T]`
         """
         ...
 

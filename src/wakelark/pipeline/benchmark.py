@@ -19,14 +19,14 @@ from wakelark import __version__
 from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array, printable
 from wakelark.corpus.cache import write_atomically
 from wakelark.errors import ConfigError, DataError
-from wakelark.evaluation.benchmark_chart import MOST_MODELS, benchmark_chart
-from wakelark.evaluation.benchmark_figures import COMPARED_BUDGETS, benchmark_figures
+from wakelark.evaluation.benchmark_chart import benchmark_chart
+from wakelark.evaluation.benchmark_figures import benchmark_figures
 from wakelark.evaluation.benchmark_tables import benchmark_markdown
 from wakelark.evaluation.groups import ScoredClip
-from wakelark.peers.live import LiveCost, check_runs, measure_live
-from wakelark.peers.load import load_scorer
-from wakelark.peers.published import published_models
-from wakelark.peers.scorer import WAKELARK, ScorerFacts, as_int16, spoken
+from wakelark.evaluation.operating_point import BUDGETS
+from wakelark.peers.live import LiveCost, measure_live
+from wakelark.peers.scorer import WAKELARK, as_int16
+from wakelark.pipeline.contenders import Contender, choose_contenders
 from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, negative_sources, noise_source
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
 
@@ -43,6 +43,7 @@ class BenchmarkRequest:
 
     Attributes:
         models: files for the same phrase, the wakelark ones.
+        judge: a model that judges the others of `models`, as further detectors; None for no judge.
         peers: further files; None for the published models in installed packages.
         positives: a folder of clips with the phrase, or a text file with one path per line; None for the synthetic
             test clips of the run that the first model lies in.
@@ -53,19 +54,13 @@ class BenchmarkRequest:
     """
 
     models: tuple[Path, ...]
+    judge: Path | None = None
     peers: tuple[Path, ...] | None = None
     positives: Path | None = None
     negatives: Path | None = None
     snr_db: float | None = None
     seed: int = 0
     workers: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Contender:
-    name: str
-    path: Path
-    facts: ScorerFacts
 
 
 def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any]:
@@ -77,7 +72,7 @@ def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any
         DataError: no usable positive clip, no negative audio, or a given folder without audio.
         ConfigError: models for different phrases, too many, or no positives given and no run to take them from.
     """
-    contenders, warnings = _contenders(request)
+    contenders, warnings = choose_contenders(request.models, request.judge, request.peers)
     clips, positives_from = _positives(request)
     streams = negative_sources(request.negatives)
     if not streams:
@@ -88,7 +83,7 @@ def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any
         noise, _ = noise_source(None, request.snr_db, Path(folder))
         rows = [_measure(contender, clips, streams, noise, request, refused, progress) for contender in contenders]
     hours = rows[0]["realised"]["hours"]
-    few = [budget for budget in COMPARED_BUDGETS if int(budget * hours + 1e-9) == 0]
+    few = [budget for budget in BUDGETS if int(budget * hours + 1e-9) == 0]
     if few:
         rates = ", ".join(f"{budget:g}" for budget in few)
         warnings.append(f"{hours:.2f} hours are too few for {rates} per hour: not one false alarm is allowed there")
@@ -119,48 +114,6 @@ def write_benchmark(result: dict[str, Any], folder: Path) -> list[Path]:
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
     return [folder / name for name in texts]
-
-
-def _contenders(request: BenchmarkRequest) -> tuple[list[_Contender], list[str]]:
-    warnings: list[str] = []
-    own = [_contender(path) for path in request.models]
-    phrase = spoken(own[0].facts.phrase)
-    for other in own[1:]:
-        if spoken(other.facts.phrase) != phrase:
-            raise ConfigError(
-                f'{printable(other.path)} listens for "{other.facts.phrase}", {printable(own[0].path)} for "{phrase}": '
-                "only models for the same phrase can be compared"
-            )
-    files = published_models(phrase) if request.peers is None else request.peers
-    if request.peers is None and not files:
-        warnings.append(f'no installed package has a published model for "{phrase}"')
-    contenders = [*own, *(_contender(path) for path in files)]
-    warnings += [
-        f'{other.name} is taken to listen for "{other.facts.phrase}", not "{phrase}"'
-        for other in contenders[len(own) :]
-        if spoken(other.facts.phrase) != phrase
-    ]
-    if len(contenders) > MOST_MODELS:
-        raise ConfigError(f"{len(contenders)} models are too many for one table and plot; at most {MOST_MODELS}")
-    return _named_apart(contenders), warnings
-
-
-def _contender(path: Path) -> _Contender:
-    check_runs(path)
-    facts = load_scorer(path).facts
-    return _Contender(f"{facts.family} {printable(path.name)}", path, facts)
-
-
-def _named_apart(contenders: list[_Contender]) -> list[_Contender]:
-    """With the folder in the name where two would have the same, and a number where even that is the same."""
-    names = [contender.name for contender in contenders]
-    if len(set(names)) < len(names):
-        names = [
-            f"{one.facts.family} {printable(one.path.parent.name)}/{printable(one.path.name)}" for one in contenders
-        ]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({number})" for number, name in enumerate(names, 1)]
-    return [_Contender(name, one.path, one.facts) for name, one in zip(names, contenders, strict=True)]
 
 
 def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
@@ -199,20 +152,20 @@ def _live_audio(streams: Sequence[StreamSource]) -> Int16Array:
     return np.tile(audio, -(-wanted // len(audio)))[:wanted]
 
 
-def _costs(contenders: Sequence[_Contender], audio: Int16Array, progress: Progress) -> dict[str, LiveCost]:
+def _costs(contenders: Sequence[Contender], audio: Int16Array, progress: Progress) -> dict[str, LiveCost]:
     costs: dict[str, LiveCost] = {}
     total = LIVE_PROCESSES * len(contenders)
     for number in range(total):
         progress(number, total, "costs measured")
         contender = contenders[number % len(contenders)]
-        cost = measure_live(contender.path, audio, rounds=LIVE_ROUNDS)
+        cost = measure_live(contender.listener, audio, rounds=LIVE_ROUNDS)
         costs[contender.name] = cost.best(costs.get(contender.name, cost))
     progress(total, total, "costs measured")
     return costs
 
 
 def _measure(
-    contender: _Contender,
+    contender: Contender,
     clips: Sequence[ClipSource],
     streams: Sequence[StreamSource],
     noise: NoiseSource | None,
@@ -225,7 +178,7 @@ def _measure(
 
     def scored(under: NoiseSource | None) -> list[ScoredClip]:
         found, unread = score_clips(
-            contender.path, clips, noise=under, seed=request.seed, workers=request.workers, progress=report
+            contender.listener, clips, noise=under, seed=request.seed, workers=request.workers, progress=report
         )
         if not found:
             raise DataError(f"none of the {len(clips)} clips with the phrase can be used: {unread[0]}")
@@ -233,12 +186,14 @@ def _measure(
         return found
 
     clean, noisy = scored(None), None if noise is None else scored(noise)
-    heard, unheard = score_streams(contender.path, streams, floor=EVENT_FLOOR, workers=request.workers, progress=report)
+    heard, unheard = score_streams(
+        contender.listener, streams, floor=EVENT_FLOOR, workers=request.workers, progress=report
+    )
     refused.update({error.path: error for error in unheard})
     facts = contender.facts
     return {
         "name": contender.name,
-        "file": printable(contender.path.name),
+        "file": printable(contender.listener.model.name),
         "family": facts.family,
         "runtime": facts.runtime,
         "size_bytes": facts.size_bytes,
@@ -249,12 +204,12 @@ def _measure(
     } | benchmark_figures(clean, noisy, heard, threshold=facts.threshold, floor=EVENT_FLOOR, seed=request.seed)
 
 
-def _versions(contenders: Sequence[_Contender]) -> dict[str, str]:
+def _versions(contenders: Sequence[Contender]) -> dict[str, str]:
     packages = {one.facts.runtime for one in contenders} | {"numpy", "onnxruntime"}
     return {"wakelark": __version__} | {name: version(name) for name in sorted(packages - {"wakelark"})}
 
 
-def _cost_summary(contenders: Sequence[_Contender], costs: dict[str, LiveCost]) -> dict[str, Any]:
+def _cost_summary(contenders: Sequence[Contender], costs: dict[str, LiveCost]) -> dict[str, Any]:
     own = [one.name for one in contenders if one.facts.family == WAKELARK]
     peers = [one.name for one in contenders if one.facts.family != WAKELARK]
     return {
