@@ -22,6 +22,7 @@ from wakelark.evaluation.html import report_page
 from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
 from wakelark.model_card import ModelCard
+from wakelark.pipeline.clip_lists import NEAR_MISS_KINDS, clip_source
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
@@ -35,7 +36,6 @@ from wakelark.training.stream_features import Progress
 from wakelark.training.training_loop import TrainingResult
 
 NOISE_SNR_DB = 10.0
-NEAR_MISS_KINDS = ("near_miss", "partial", "swap")
 
 
 def write_report(
@@ -89,21 +89,6 @@ def write_report(
     page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
     write_atomically(folder.report_html, page.encode())
     return report
-
-
-def clip_source(clip: Clip) -> ClipSource:
-    """A clip of the manifest as something to be scored."""
-    return ClipSource(
-        name=f"{clip.voice}: {clip.text} [{clip.id}]",
-        path=cache_folder() / clip.path,
-        start=clip.start,
-        samples=clip.samples,
-        word_end_s=None if clip.phrase_end is None else clip.phrase_end / SAMPLE_RATE,
-        speaker=clip.voice,
-        engine=clip.engine,
-        kind=clip.kind,
-        text=clip.text,
-    )
 
 
 def _measure(

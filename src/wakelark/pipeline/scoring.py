@@ -13,9 +13,11 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
 from wakelark.corpus.worker_pool import run_in_processes
+from wakelark.evaluation.distance import at_distance
 from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial, score_trial
+from wakelark.evaluation.latency import trace_of
+from wakelark.evaluation.stream import Trial, draw_noise, hit_score, mix_at_snr, positive_trial
 from wakelark.runtime.detector import Detector
 
 Progress = Callable[[int, int, str], None]
@@ -36,6 +38,7 @@ class ClipSource:
         path: an audio file, or a `.npy` int16 array of which `start` and `samples` cut the clip.
         word_end_s: where in the clip the phrase ends, when known.
         speaker, engine, kind, text: as in `ScoredClip`.
+        distance_m: how far away its speaker is put, in a simulated room; None leaves it as it is.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ClipSource:
     engine: str = "recording"
     kind: str = "own_positive"
     text: str = ""
+    distance_m: float | None = None
 
     def load(self) -> Float32Array:
         """The clip's audio. Shape: `[n]`
@@ -164,8 +168,13 @@ def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Seque
         BadAudio: the file cannot be used.
     """
     audio = clip.load()
-    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
+    own = zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))
+    rng = np.random.default_rng([seed, own])
     trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
+    if clip.distance_m is not None:
+        trial = replace(
+            trial, audio=at_distance(trial.audio, clip.distance_m, rng=np.random.default_rng([seed, own, 1]))
+        )
     if noise is None:
         return trial
     bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
@@ -198,15 +207,11 @@ def _score_clip(
     except BadAudio as error:
         return error
     detector.reset()
-    score = score_trial(
-        trial,
-        lambda samples: np.array(detector.score(samples)),
-        step_s=detector.step_s,
-        smoothing_steps=detector.card.smoothing_steps,
-    )
+    scores = smooth(np.array(detector.score(trial.audio)), detector.card.smoothing_steps)
     return ScoredClip(
-        file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
-    )
+        file=clip.name, score=hit_score(scores, trial, step_s=detector.step_s), speaker=clip.speaker,
+        engine=clip.engine, kind=clip.kind, text=clip.text, trace=trace_of(scores, trial, step_s=detector.step_s),
+    )  # fmt: skip
 
 
 def _score_stream_job(detector: Detector, job: _StreamJob) -> list[ScoredStream | BadAudio]:
