@@ -26,6 +26,7 @@ VERBS = {
     "fetch": "Bring the voices and the recordings without the phrase, once for all phrases.",
     "say": "Hear how the phrase will be pronounced before training.",
     "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
+    "diagnose": "Why a model fired on a recording, or did not, and what to do.",
     "ablate": "Which parts of the recipe help: paired runs with intervals and tests.",
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",

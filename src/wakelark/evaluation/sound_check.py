@@ -135,7 +135,7 @@ _APPLIES: dict[FaultCode, Callable[[SoundFigures], bool]] = {
 """In the order in which they matter."""
 
 SAID: dict[FaultCode, str] = {
-    "silent": "silent",
+    "silent": "all but silent",
     "quiet": "very quiet",
     "clipped": "clipped",
     "offset": "shifted off zero (DC offset)",
