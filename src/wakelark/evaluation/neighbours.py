@@ -35,12 +35,11 @@ class SoundIndex:
         self._rows = np.concatenate(rows)
         self._starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         energy = np.concatenate([[0.0], np.cumsum(np.square(self._rows, dtype=np.float64).sum(axis=1))])
-        norms = np.sqrt(np.maximum(energy[STEPS:] - energy[:-STEPS], 1e-12))
+        self._norms = np.sqrt(np.maximum(energy[STEPS:] - energy[:-STEPS], 1e-12)).astype(np.float32)
         # A stretch must not begin in one clip and end in the next.
-        inside = np.ones(len(norms), bool)
+        self._broken = np.zeros(len(self._norms), bool)
         for start in self._starts[1:]:
-            inside[start - STEPS + 1 : start] = False
-        self._weights = np.where(inside, 1.0 / norms, 0.0).astype(np.float32)
+            self._broken[start - STEPS + 1 : start] = True
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -68,8 +67,8 @@ class SoundIndex:
         for step in range(STEPS):
             total += products[:, step, step : step + count]
         lengths = np.sqrt(np.square(stretches).sum(axis=(1, 2)))
-        total *= self._weights / np.maximum(lengths, 1e-6)[:, None]
-        # The last STEPS - 1 rows of the last clip begin no stretch; its own start always does.
+        total /= self._norms * np.maximum(lengths, 1e-6)[:, None]
+        total[:, self._broken] = -1.0
         return np.maximum.reduceat(total, self._starts, axis=1)
 
     def _padded(self, sequence: NDArray[np.floating]) -> NDArray[np.float32]:
