@@ -81,6 +81,7 @@ class RunFacts:
         clips: the manifest: counted, and its sources and licences listed.
         hours: role -> kind -> hours of recordings.
         pretrained: {"name", "licence", "note"} of ready-made weights.
+        health: what is wrong with the data, see docs/data_health.md.
         warnings: what the user should know.
         facts: further plain data: pronunciations, mining, risks.
     """
@@ -94,6 +95,7 @@ class RunFacts:
     clips: Sequence[Clip]
     hours: dict[str, dict[str, float]]
     pretrained: Sequence[dict[str, str]] = ()
+    health: dict[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ def build_report(run: RunFacts, models: Sequence[MeasuredModel], *, seed: int) -
         "corpus": corpus_counts(run.clips),
         "provenance": provenance(run.clips),
         "pretrained": list(run.pretrained),
+        "health": run.health,
         "warnings": list(run.warnings),
         "facts": run.facts,
     }

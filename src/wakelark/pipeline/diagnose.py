@@ -169,9 +169,17 @@ def _neighbours(
     from wakelark.corpus.manifest import read_manifest
 
     try:
-        from wakelark.pipeline.known_sounds import SAID_AS, choose_known, describe, index_sounds, stretch_ending_at
+        from wakelark.pipeline.known_sounds import (
+            OF_A_TEXT,
+            SAID_AS,
+            choose_known,
+            describe,
+            index_sounds,
+            stretch_ending_at,
+        )
 
-        known = index_sounds(choose_known(read_manifest(folder / "corpus" / "manifest.jsonl")), progress=progress)
+        clips = read_manifest(folder / "corpus" / "manifest.jsonl")
+        known = index_sounds(choose_known(clips, of_a_text=OF_A_TEXT), progress=progress)
         start = max(0, round((peak_s - _BEFORE_S) * SAMPLE_RATE))
         heard = to_int16(audio[start : round((peak_s + _AFTER_S) * SAMPLE_RATE)])
         asked = stretch_ending_at(known.index, describe(heard), peak_s - start / SAMPLE_RATE)

@@ -27,8 +27,8 @@ PAD_S = 0.75
 LONGEST_S = 10.0
 _VERSION = 1
 _MOST = {"alone": 60, "in_sentence": 20, "own_positive": 200, "own_negative": 300, "mined": 200, "sentence": 60}
-"""So many clips of a kind at most; of the others `_OF_A_TEXT` per text."""
-_OF_A_TEXT = 4
+"""So many clips of a kind at most; of the others so many per text."""
+OF_A_TEXT = 4
 
 SAID_AS = {
     "alone": "the phrase", "in_sentence": "the phrase in a sentence", "own_positive": "own recording of the phrase",
@@ -51,8 +51,13 @@ class KnownSounds:
         return np.array([clip.label for clip in self.clips], np.int64)
 
 
-def choose_known(clips: Sequence[Clip]) -> list[Clip]:
-    """A part of a corpus that stands for it: every text, many voices, the same choice for the same clips."""
+def choose_known(clips: Sequence[Clip], *, of_a_text: int) -> list[Clip]:
+    """A part of a corpus that stands for it: every text, many voices, the same choice for the same clips.
+
+    Args:
+        clips: of a corpus.
+        of_a_text: so many clips of each near miss at most.
+    """
     groups: dict[tuple[str, str], list[Clip]] = {}
     for clip in clips:
         if clip.is_stream or clip.samples > LONGEST_S * SAMPLE_RATE or clip.kind not in SAID_AS:
@@ -66,7 +71,7 @@ def choose_known(clips: Sequence[Clip]) -> list[Clip]:
         for clip in sorted(members, key=lambda clip: clip.id):
             turns[clip.voice] = turns.get(clip.voice, 0) + 1
             order.append((turns[clip.voice], clip.id, clip))
-        chosen += [clip for *_, clip in sorted(order, key=lambda item: item[:2])[: _MOST.get(kind, _OF_A_TEXT)]]
+        chosen += [clip for *_, clip in sorted(order, key=lambda item: item[:2])[: _MOST.get(kind, of_a_text)]]
     return chosen
 
 

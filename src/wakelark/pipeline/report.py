@@ -27,6 +27,7 @@ from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.export import Exports
+from wakelark.pipeline.health.findings import Health
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
@@ -48,6 +49,7 @@ def write_report(
     mined: Sequence[Clip],
     rounds: Sequence[Round],
     quality: TeacherQuality | None,
+    health: Health,
     warnings: Sequence[str],
     progress: Progress,
 ) -> dict[str, object]:
@@ -82,6 +84,7 @@ def write_report(
             for item in _card(exports.accurate.path).pretrained
         ],
         warnings=[*warnings, *(quality.warnings() if quality else ())],
+        health=health.facts(),
         facts=corpus.facts | {"mining": [_round(entry) for entry in rounds], "export": _export_facts(exports)},
     )
     report = build_report(facts, models, seed=config.seed)
