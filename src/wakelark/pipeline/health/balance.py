@@ -125,14 +125,14 @@ def _engines(spoken: Sequence[Clip]) -> list[Finding]:
 
 
 def _sources(material: Material) -> list[Finding]:
-    seconds = Counter[str]()
+    seconds: dict[str, float] = {}
     for stream in material.streams:
         if stream.role == "train":
-            seconds[stream.package] += stream.seconds
+            seconds[stream.package] = seconds.get(stream.package, 0.0) + stream.seconds
     total = sum(seconds.values())
     if len(seconds) < 2 or total == 0:
         return []
-    (source, longest), *_ = seconds.most_common(1)
+    source, longest = max(seconds.items(), key=lambda item: item[1])
     if longest <= SOURCE_SHARE * total:
         return []
     return [

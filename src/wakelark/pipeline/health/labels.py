@@ -164,7 +164,7 @@ def _voices(material: Material, losses: dict[str, float]) -> list[Finding]:
 
 
 def _similarities(material: Material, known: KnownSounds, clip: Clip) -> NDArray[np.float32]:
-    """Of the 1.5 s up to the end of what is said; of longer ones, of what is most like the phrase. Shape: `-> [clips]`"""
+    """Of the 1.5 s up to the end of what is said; of longer ones, of what is most like it. Shape: `-> [clips]`"""
     audio = material.audio[clip.id]
     sequence = describe(audio)
     end = clip.phrase_end if clip.phrase_end is not None else (speech_span(audio) or (0, None))[1]
