@@ -60,7 +60,7 @@ def check_voices(material: Material) -> tuple[list[Finding], int]:
                 faulty.setdefault(fault.code, []).append(voice)
     findings = [
         Finding(
-            check=f"voice-{code}", level="warn" if code in ("silent", "clipped") else "note", count=len(voices),
+            check=f"voice-{code}", level="warn" if code == "silent" else "note", count=len(voices),
             of=len(one), what=f"{len(voices)} of {len(one)} synthesised voices are {SAID[code]}",
             remedy="they speak so by nature; real microphones at 8 kHz sound alike, so a few do no harm"
             if code == "narrow"
