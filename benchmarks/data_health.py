@@ -3,8 +3,12 @@
     python benchmarks/data_health.py ../shared/data
 
 The folder holds a sub-folder per phrase and `manifest.csv` (`file, phrase, split`); only the split "dev" is used. One
-JSON object is printed: what is found of wrong labels when 10 % are swapped, what is doubted when none is, how alike copies
-and other takes are, and how often faults of the sound are found.
+JSON object is printed: what is found of wrong labels when 10 % are swapped, what is doubted when none is, which copies are
+found, and how often faults of the sound are.
+
+    python benchmarks/data_health.py ../shared/data --manifest RUN/corpus/manifest.jsonl
+
+tells instead how similar the recordings of each phrase are to the run's synthesised phrase and to any of its clips.
 """
 
 from __future__ import annotations
@@ -24,12 +28,14 @@ import soxr
 from numpy.typing import NDArray
 
 from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, read_audio, to_float, to_int16
+from wakelark.corpus.manifest import read_manifest
 from wakelark.corpus.speech_span import speech_span
 from wakelark.evaluation.label_check import WRONG_BELOW, own_votes
 from wakelark.evaluation.neighbours import SoundIndex
 from wakelark.evaluation.repeats import find_repeats
 from wakelark.evaluation.sound_check import measure_sound, sound_faults
-from wakelark.pipeline.known_sounds import describe, stretch_ending_at
+from wakelark.pipeline.health.labels import SPOKEN_PHRASE, UNLIKE_SPOKEN
+from wakelark.pipeline.known_sounds import OF_A_TEXT, choose_known, describe, index_sounds, stretch_ending_at
 
 POSITIVES, NEGATIVES, SWAPPED, TRIALS = 60, 120, 18, 5
 
@@ -138,12 +144,35 @@ def faults_found(takes: Sequence[Take]) -> dict[str, dict[str, float]]:
     return found
 
 
+def resembles(takes: Sequence[Take], manifest: Path) -> dict[str, dict[str, list[float]]]:
+    """Per phrase, deciles of the similarity to the nearest clip of a run, and of the mean of the five nearest spoken."""
+    clips = choose_known(read_manifest(manifest), of_a_text=OF_A_TEXT)
+    known = index_sounds(clips, progress=lambda done, total, what: None)
+    spoken = np.array([clip.kind in SPOKEN_PHRASE for clip in clips])
+    found: dict[str, dict[str, list[float]]] = {}
+    for phrase in sorted({take.phrase for take in takes}):
+        alike = np.concatenate(
+            [
+                known.index.similarities(stretch_ending_at(known.index, take.sequence, take.end_s))
+                for take in takes if take.phrase == phrase
+            ]
+        )  # fmt: skip
+        figures = {"nearest": alike.max(axis=1), "spoken": np.sort(alike[:, spoken], axis=1)[:, -5:].mean(axis=1)}
+        found[phrase] = {name: np.quantile(values, np.linspace(0, 1, 11)).tolist() for name, values in figures.items()}
+        found[phrase]["doubted"] = [float(np.mean(figures["spoken"] < UNLIKE_SPOKEN))]
+    return found
+
+
 def main() -> None:
     """Print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    takes = read_takes(folder)
+    parser.add_argument("--manifest", type=Path)
+    arguments = parser.parse_args()
+    takes = read_takes(arguments.folder)
+    if arguments.manifest is not None:
+        print(json.dumps(resembles(takes, arguments.manifest), indent=1))
+        return
     phrases = sorted({take.phrase for take in takes})
     start_s = time.process_time()
     repeats = find_repeats([take.audio for take in takes])

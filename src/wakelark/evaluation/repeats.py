@@ -32,7 +32,7 @@ def find_repeats(clips: Sequence[Int16Array]) -> list[list[int]]:
 
     Clips are short recordings; of a long one the loudest second counts.
     """
-    prints = [_fingerprints(to_float(clip)) for clip in clips]
+    prints = [_fingerprints(_at_full_scale(clip)) for clip in clips]
     group = list(range(len(clips)))
 
     def root(number: int) -> int:
@@ -59,6 +59,12 @@ def same_take(first: Int16Array, second: Int16Array) -> bool:
         return False
     correlation = np.fft.irfft(np.fft.rfft(a, length) * np.conj(np.fft.rfft(b, length)), length)
     return float(np.abs(correlation).max()) >= IS * energy
+
+
+def _at_full_scale(clip: Int16Array) -> Float32Array:
+    """The clip at a peak of 1: the log-mel has a floor, above which a quiet copy must lie as its loud one does."""
+    audio = to_float(clip)
+    return audio / np.float32(max(float(np.abs(audio).max(initial=0.0)), 1e-4))
 
 
 def _low(clip: Int16Array) -> NDArray[np.float64]:

@@ -18,9 +18,12 @@ from wakelark.pipeline.corpus import PLAN_SEED, Corpus
 from wakelark.pipeline.health.balance import check_balance, check_lengths
 from wakelark.pipeline.health.findings import LISTED, Finding, Health
 from wakelark.pipeline.health.labels import (
-    check_by_neighbours,
-    check_odd_ones,
-    check_positives,
+    bad_voices,
+    doubted_as_odd,
+    doubted_by_heads,
+    doubted_by_neighbours,
+    doubted_by_speech,
+    label_findings,
     left_out_losses,
 )
 from wakelark.pipeline.health.own import Material, gather
@@ -55,21 +58,23 @@ def check_corpus(corpus: Corpus) -> CorpusHealth:
 
 
 def check_labels(found: CorpusHealth, store: ViewStore, heads: HeadEnsemble, *, progress: Progress) -> None:
-    """Add what the heads and the neighbours say about the labels."""
+    """Add what the heads, the synthesised phrase and the neighbours say about the labels."""
     losses = left_out_losses(store, heads)
-    found.health.checked["positives judged by a head without their voice"] = len(losses)
-    found.health.add(check_positives(found.material, losses))
-    left = [clip for clip in found.material.own if clip.id not in losses and clip.split == "train"]
-    if not left:
+    material, health = found.material, found.health
+    health.checked["positives judged by a head without their voice"] = len(losses)
+    health.add(bad_voices(material, losses))
+    if not material.own:
         return
-    judged = Material(
-        clips=left, streams=(), names=found.material.names,
-        audio={clip.id: found.material.audio[clip.id] for clip in left},
-    )  # fmt: skip
-    trained = [clip for clip in found.material.clips if clip.split == "train"]
+    trained = [clip for clip in material.clips if clip.split == "train"]
     known = index_sounds(choose_known(trained, of_a_text=_REFERENCES_OF_A_TEXT), progress=progress)
-    found.health.checked["own clips judged by their neighbours"] = len(left)
-    found.health.add(check_by_neighbours(judged, known, found.copies))
+    doubts = [
+        *doubted_by_heads(material, losses),
+        *doubted_by_speech(material, known),
+        # Positives are judged above, as long as anything is synthesised.
+        *doubted_by_neighbours(material.without(1) if material.spoken else material, known, found.copies),
+    ]
+    health.checked["own clips judged by what they sound like"] = len(material.own)
+    health.add(label_findings(material, doubts))
 
 
 def check_folders(
@@ -132,9 +137,12 @@ def _add_labels(found: CorpusHealth, progress: Progress) -> None:
         return
     try:
         known = index_sounds(choose_known(found.material.clips, of_a_text=OF_A_TEXT), progress=progress)
-        found.health.add(check_by_neighbours(found.material, known, found.copies))
-        found.health.add(check_odd_ones(found.material, known, found.copies))
-        found.health.checked["own clips judged by their neighbours"] = len(found.material.own)
+        doubts = [
+            *doubted_by_neighbours(found.material, known, found.copies),
+            *doubted_as_odd(found.material, known, found.copies),
+        ]
+        found.health.add(label_findings(found.material, doubts))
+        found.health.checked["own clips judged by what they sound like"] = len(found.material.own)
     except SetupError as error:
         what = "the labels were not looked at: the speech embedding is missing"
         found.health.add([Finding(check="label", level="note", count=0, of=0, what=what, remedy=str(error))])

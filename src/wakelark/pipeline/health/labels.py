@@ -1,14 +1,14 @@
 """Likely wrong labels among the user's clips, and synthesised voices that do not say the phrase.
 
-Two judges, neither of which learned from the clip. A positive is judged by the head of the accurate model that was
-trained without its voice (`pipeline.teacher.in_fold`). Where there is no such head (negatives are in every fold; few
-voices are in all) the nearest known clips vote.
+No judge learned from the clip. A positive is judged by the head of the accurate model that was trained without its
+voice (`pipeline.teacher.in_fold`), and by how much it sounds like the synthesised phrase. On negatives, which are in
+every fold, and on everything where nothing is synthesised, the nearest known clips vote.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,11 @@ FEWEST = 8
 DOUBTED_LOSS = -float(np.log(0.1))
 """Even the best view of the clip has the phrase with a probability of at most 0.1."""
 FEWEST_VOICES = 3
+SPOKEN_PHRASE = ("alone", "in_sentence")
+FEWEST_SPOKEN = 20
+UNLIKE_SPOKEN = 0.38
+"""Mean similarity to the five nearest synthesised clips of the phrase below which a recording is hardly the phrase."""
+_NEAREST_SPOKEN = 5
 _BAD_VOICE, _FEWEST_OF_A_VOICE = 0.5, 3
 
 
@@ -65,17 +70,33 @@ def left_out_losses(store: ViewStore, heads: HeadEnsemble) -> dict[str, float]:
     return losses
 
 
-def check_positives(material: Material, losses: dict[str, float]) -> list[Finding]:
-    """Own positives that the heads without their voice do not take for the phrase, and voices of that kind."""
-    own = [clip for clip in material.own if clip.label == 1 and clip.id in losses]
-    doubts = [
-        Doubt(clip, losses[clip.id], f"the phrase with probability {np.exp(-losses[clip.id]):.1%}")
-        for clip in own if losses[clip.id] >= DOUBTED_LOSS
+def doubted_by_heads(material: Material, losses: Mapping[str, float]) -> list[Doubt]:
+    """Own positives that the heads without their voice do not take for the phrase."""
+    return [
+        Doubt(clip, 1 - float(np.exp(-losses[clip.id])), f"the phrase with probability {np.exp(-losses[clip.id]):.1%}")
+        for clip in material.own if losses.get(clip.id, 0.0) >= DOUBTED_LOSS
     ]  # fmt: skip
-    return [*label_findings(material, doubts, own, positive=True), *_voices(material, losses)]
 
 
-def check_by_neighbours(material: Material, known: KnownSounds, copies: Sequence[Sequence[Clip]]) -> list[Finding]:
+def doubted_by_speech(material: Material, known: KnownSounds) -> list[Doubt]:
+    """Own positives that sound unlike the phrase as the synthesis says it. The own ones have no say in this.
+
+    So errors that come together (a whole folder of other words) are found, which no judge that learned from the others
+    would doubt.
+    """
+    spoken = np.array([clip.kind in SPOKEN_PHRASE for clip in known.clips])
+    if spoken.sum() < FEWEST_SPOKEN:
+        return []
+    doubts = []
+    for clip in material.own:
+        if clip.label == 1:
+            alike = float(np.sort(_similarities(material, known, clip)[spoken])[-_NEAREST_SPOKEN:].mean())
+            if alike < UNLIKE_SPOKEN:
+                doubts.append(Doubt(clip, 1 - alike, f"similarity {alike:.2f} to the phrase as it is synthesised"))
+    return doubts
+
+
+def doubted_by_neighbours(material: Material, known: KnownSounds, copies: Sequence[Sequence[Clip]]) -> list[Doubt]:
     """Own clips whose nearest known clips have the other label.
 
     Args:
@@ -83,61 +104,57 @@ def check_by_neighbours(material: Material, known: KnownSounds, copies: Sequence
         known: clips of both labels, the own ones among them.
         copies: groups of own clips that are one take, which may not vote on each other.
     """
-    labels = known.labels
-    own = material.own
+    labels, own = known.labels, material.own
     if min((labels == 1).sum(), (labels == 0).sum()) < FEWEST or not own:
         return []
     similarities = np.stack([_similarities(material, known, clip) for clip in own])
     own_labels = np.array([clip.label for clip in own])
     shares = own_votes(similarities, labels, own_labels, excluded=_excluded(own, known, copies))
-    found = []
-    for positive in (True, False):
-        judged = [clip for clip, share in zip(own, shares, strict=True) if clip.label == positive and share == share]
-        doubts = [
-            Doubt(clip, 1 - share, f"{share:.0%} of the nearest clips have its label")
-            for clip, share in zip(own, shares, strict=True) if clip.label == positive and share < WRONG_BELOW
-        ]  # fmt: skip
-        found += label_findings(material, doubts, judged, positive=positive)
-    return found
+    return [
+        Doubt(clip, 1 - share, f"{share:.0%} of the nearest clips have its label")
+        for clip, share in zip(own, shares.tolist(), strict=True) if share < WRONG_BELOW
+    ]  # fmt: skip
 
 
-def check_odd_ones(material: Material, known: KnownSounds, copies: Sequence[Sequence[Clip]]) -> list[Finding]:
-    """Own positives that sound unlike all the others, where there are no negatives to compare with."""
+def doubted_as_odd(material: Material, known: KnownSounds, copies: Sequence[Sequence[Clip]]) -> list[Doubt]:
+    """Own positives that sound unlike all the others, where there is nothing else to compare with."""
     own = [clip for clip in known.clips if clip.kind == "own_positive"]
     if len(own) < FEWEST or len(own) != len(known.clips):
         return []
     similarities = np.stack([_similarities(material, known, clip) for clip in own])
     shares = odd_ones(similarities, excluded=_excluded(own, known, copies))
-    doubts = [
-        Doubt(clip, 1 - share, f"{share:.0%} as similar to its nearest as usual")
-        for clip, share in zip(own, shares, strict=True) if share < ODD_BELOW
-    ]  # fmt: skip
-    return label_findings(material, doubts, own, positive=True)
-
-
-def label_findings(
-    material: Material, doubts: Sequence[Doubt], judged: Sequence[Clip], *, positive: bool
-) -> list[Finding]:
-    """The doubted clips as one finding, the worst first."""
-    if not doubts:
-        return []
-    what = "do not sound like the phrase" if positive else "sound like the phrase"
-    role = "with the phrase" if positive else "without the phrase"
-    worst = sorted(doubts, key=lambda doubt: (-doubt.strength, doubt.clip.id))
     return [
-        Finding(
-            check="label", level="warn", count=len(doubts), of=len(judged),
-            what=f"{len(doubts)} of {len(judged)} own recordings {role} {what}",
-            remedy="listen to them; remove them, or move them to the other folder, if they are wrong",
-            items=tuple(
-                {"file": material.name(doubt.clip), "detail": doubt.detail, "split": doubt.clip.split}
-                for doubt in worst[:LISTED]
-            ),
-        )
+        Doubt(clip, 1 - share, f"{share:.0%} as similar to its nearest as usual")
+        for clip, share in zip(own, shares.tolist(), strict=True) if share < ODD_BELOW
     ]  # fmt: skip
 
 
-def _voices(material: Material, losses: dict[str, float]) -> list[Finding]:
+def label_findings(material: Material, doubts: Sequence[Doubt]) -> list[Finding]:
+    """The doubted clips as one finding per label, each clip once, the worst first."""
+    found = []
+    for label, words in ((1, ("with the phrase do not sound like it")), (0, ("without the phrase sound like it"))):
+        worst: dict[str, Doubt] = {}
+        for doubt in sorted(doubts, key=lambda doubt: (-doubt.strength, doubt.clip.id)):
+            if doubt.clip.label == label:
+                worst.setdefault(doubt.clip.id, doubt)
+        if not worst:
+            continue
+        judged = sum(clip.label == label for clip in material.own)
+        found.append(
+            Finding(
+                check="label", level="warn", count=len(worst), of=judged,
+                what=f"{len(worst)} of {judged} own recordings {words}",
+                remedy="listen to them; remove them, or move them to the other folder, if they are wrong",
+                items=tuple(
+                    {"file": material.name(doubt.clip), "detail": doubt.detail, "split": doubt.clip.split}
+                    for doubt in list(worst.values())[:LISTED]
+                ),
+            )
+        )  # fmt: skip
+    return found
+
+
+def bad_voices(material: Material, losses: Mapping[str, float]) -> list[Finding]:
     """Synthesised voices of which most clips are not taken for the phrase: a mispronunciation, or a broken voice."""
     by_voice: dict[str, list[float]] = {}
     for clip in material.spoken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wakelark.audio import Int16Array, to_int16
 from wakelark.corpus.cache import cache_folder
@@ -39,6 +39,11 @@ class Material:
     def spoken(self) -> list[Clip]:
         """The synthesised clips."""
         return [clip for clip in self.clips if clip.kind not in OWN_KINDS]
+
+    def without(self, label: int) -> Material:
+        """The same without the own clips of a label."""
+        kept = [clip for clip in self.clips if clip.kind not in OWN_KINDS or clip.label != label]
+        return replace(self, clips=kept)
 
     def name(self, clip: Clip) -> str:
         """What a person finds the clip by: its file, else where its audio lies in the cache."""
