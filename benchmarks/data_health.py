@@ -3,8 +3,8 @@
     python benchmarks/data_health.py ../shared/data
 
 The folder holds a sub-folder per phrase and `manifest.csv` (`file, phrase, split`); only the split "dev" is used. One
-JSON object is printed: what is found of wrong labels when 10 % are swapped, what is doubted when none is, which copies are
-found, and how often faults of the sound are.
+JSON object is printed: what is found of wrong labels when 10 % are swapped, what is doubted when none is, which copies
+are found, and how often faults of the sound are.
 
     python benchmarks/data_health.py ../shared/data --manifest RUN/corpus/manifest.jsonl
 
@@ -145,7 +145,7 @@ def faults_found(takes: Sequence[Take]) -> dict[str, dict[str, float]]:
 
 
 def resembles(takes: Sequence[Take], manifest: Path) -> dict[str, dict[str, list[float]]]:
-    """Per phrase, deciles of the similarity to the nearest clip of a run, and of the mean of the five nearest spoken."""
+    """Per phrase, deciles of the similarity to the nearest clip of a run, and to the five nearest spoken phrases."""
     clips = choose_known(read_manifest(manifest), of_a_text=OF_A_TEXT)
     known = index_sounds(clips, progress=lambda done, total, what: None)
     spoken = np.array([clip.kind in SPOKEN_PHRASE for clip in clips])

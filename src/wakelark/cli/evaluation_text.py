@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN_TEXTS = 5
+AS_RECORDED = "as recorded"
 
 
 def as_text(result: dict[str, Any]) -> RenderableType:
@@ -20,7 +21,8 @@ def as_text(result: dict[str, Any]) -> RenderableType:
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
-    yield f"at its threshold {result['threshold']:.3f}:"
+    played = condition_name(result)
+    yield f"at its threshold {result['threshold']:.3f}{'' if played == AS_RECORDED else f', {played}'}:"
     low, high = result["miss_rate_ci"]
     yield f"  missed {result['missed']} of {result['positives']}: {result['miss_rate']:.1%} ({low:.1%} to {high:.1%})"
     if result["fa_per_hour"] is not None:
@@ -85,7 +87,7 @@ def condition_name(row: dict[str, Any]) -> str:
     ('3 m, 10 dB', 'as recorded')
     """
     parts = [(row["distance_m"], "m"), (row["snr_db"], "dB")]
-    return ", ".join(f"{value:g} {unit}" for value, unit in parts if value is not None) or "as recorded"
+    return ", ".join(f"{value:g} {unit}" for value, unit in parts if value is not None) or AS_RECORDED
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -1,8 +1,8 @@
 """Recordings that are the same take: copied, trimmed, turned down, converted, or with a little noise added.
 
 Two looks. Log-mel fingerprints of the loudest second, compared at every shift of up to 0.12 s, name the pairs that may
-be; the waveforms decide: two takes of one person saying one phrase correlate by less than 0.4 at the best shift, copies
-of one take by more than 0.9 (docs/data_health.md).
+be; the waveforms decide: two takes of one person saying one phrase correlate by 0.2 to 0.3 at the best shift, copies
+of one take by more than 0.9 as a rule (docs/data_health.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, Float32Array, Int16Array, to_float
 from wakelark.features.logmel import LOG_SCALE, logmel
 
-MAY_BE = 0.95
+MAY_BE = 0.9
 IS = 0.7
 _FRAMES = 100
 _SHIFTS = range(-12, 13, 2)

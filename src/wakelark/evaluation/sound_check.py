@@ -1,6 +1,6 @@
 """What is wrong with a recording as sound, whatever is said in it: level, clipping, noise, bandwidth, cut edges.
 
-The limits were set on recordings of people (`script` and figures in docs/data_health.md), on prompts that were
+The limits were set on recordings of people (figures in docs/data_health.md), on prompts that were
 recorded at 8 kHz, and on clipped copies of both.
 """
 

@@ -26,13 +26,13 @@ class ClipMeasure:
         word_end_s: where the phrase ends; None where nothing stands out.
         word_end_known: from the synthesis, not from the energy.
         phrase_s: how long the phrase takes; None where that is not known.
-        snr_db: of the recording itself, see `SoundFigures`.
+        snr_db: of the recording itself, see `SoundFigures`; None for synthetic speech, which has no room.
     """
 
     word_end_s: float | None
     word_end_known: bool
     phrase_s: float | None
-    snr_db: float
+    snr_db: float | None
 
 
 def measure_clips(sources: Sequence[ClipSource], *, workers: int, progress: Progress) -> dict[str, ClipMeasure]:
@@ -74,7 +74,7 @@ def _measure(sources: list[ClipSource]) -> dict[str, ClipMeasure]:
             word_end_s=source.word_end_s if known else energy_end_s,
             word_end_known=known and source.engine != "recording",
             phrase_s=None if source.kind == "in_sentence" else seconds,
-            snr_db=measure_sound(audio).snr_db,
+            snr_db=measure_sound(audio).snr_db if source.engine == "recording" else None,
         )
     return found
 
@@ -93,8 +93,8 @@ def measured_traits(measures: Mapping[str, ClipMeasure]) -> dict[str, dict[str, 
             name: names[0] if length <= fast_s else names[1] if length <= slow_s else names[2]
             for name, length in seconds.items()
         }
-    traits["recording_snr"] = {name: _snr_band(measure.snr_db) for name, measure in measures.items()}
-    return traits
+    bands = {name: _snr_band(measure.snr_db) for name, measure in measures.items() if measure.snr_db is not None}
+    return traits | ({"recording_snr": bands} if bands else {})
 
 
 def _snr_band(snr_db: float) -> str:
