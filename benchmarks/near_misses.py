@@ -29,11 +29,11 @@ from wakelark.phrase import pronounce
 from wakelark.phrase.distance import distance
 from wakelark.phrase.espeakng import espeak
 from wakelark.pipeline.ablation_trials import SNR_DB
+from wakelark.pipeline.backgrounds import test_noise
 from wakelark.pipeline.corpus import build_corpus
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial, trial_audio
-from wakelark.pipeline.evaluate import test_noise
 from wakelark.pipeline.networks import AccurateNetwork
-from wakelark.pipeline.scoring import ClipSource, clip_trial
+from wakelark.pipeline.sources import ClipSource, clip_trial
 from wakelark.pipeline.teacher import TeacherJob, train_heads
 from wakelark.pipeline.views import Prepared, prepare
 from wakelark.training.clip_audio import ClipReader

@@ -15,7 +15,8 @@ from wakelark.export.onnx import export_student, student_facts
 from wakelark.peers.listener import Listener
 from wakelark.peers.load import load_scorer
 from wakelark.peers.own import WakelarkScorer, judge_of
-from wakelark.pipeline.scoring import StreamSource, score_streams
+from wakelark.pipeline.scoring import score_streams
+from wakelark.pipeline.sources import StreamSource
 from wakelark.runtime.detector import Detector
 from wakelark.runtime.running_mean import RunningMean
 

@@ -26,9 +26,12 @@ from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.operating_point import BUDGETS
 from wakelark.peers.live import LiveCost, measure_live
 from wakelark.peers.scorer import WAKELARK, as_int16
+from wakelark.pipeline.backgrounds import negative_sources, noise_source
+from wakelark.pipeline.clip_lists import clip_source, read_clips
 from wakelark.pipeline.contenders import Contender, choose_contenders
-from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, negative_sources, noise_source
-from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
+from wakelark.pipeline.evaluate import EVENT_FLOOR
+from wakelark.pipeline.scoring import Progress, score_clips, score_streams
+from wakelark.pipeline.sources import ClipSource, NoiseSource, StreamSource
 
 LIVE_S = 20
 """Audio of a cost measurement's round."""
@@ -118,7 +121,7 @@ def write_benchmark(result: dict[str, Any], folder: Path) -> list[Path]:
 
 def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
     if request.positives is not None:
-        return clip_sources(request.positives), printable(request.positives.name)
+        return list(read_clips(request.positives, split="test", label=1).sources), printable(request.positives.name)
     manifest = request.models[0].parent / "corpus" / "manifest.jsonl"
     if not manifest.is_file():
         raise ConfigError(
@@ -126,7 +129,6 @@ def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
             "give recordings of the phrase with --positives"
         )
     from wakelark.corpus.manifest import read_manifest
-    from wakelark.pipeline.report import clip_source
 
     clips = [clip_source(clip) for clip in read_manifest(manifest) if clip.split == "test" and clip.label == 1]
     if not clips:

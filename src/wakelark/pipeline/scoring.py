@@ -6,109 +6,30 @@ The model may be another project's (`wakelark.peers.load`): everything but the s
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
+from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array
 from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.evaluation.events import find_events, live_alarms
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import Trial, draw_noise, hit_score, mix_at_snr, positive_trial
+from wakelark.evaluation.latency import trace_of
+from wakelark.evaluation.stream import hit_score
 from wakelark.peers.listener import Listener
 from wakelark.peers.own import judge_of
 from wakelark.peers.scorer import Scorer
+from wakelark.pipeline.sources import STREAM_BLOCK, ClipSource, NoiseSource, StreamSource, clip_trial
 
 Progress = Callable[[int, int, str], None]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-MAX_CLIP_S = 60.0
 _CLIPS_PER_TASK = 24
-_STREAM_BLOCK = 60 * SAMPLE_RATE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipSource:
-    """A clip to be scored.
-
-    Attributes:
-        name: shown in results, and seeds the clip's noise: a clip gets the same noise in whatever company.
-        path: an audio file, or a `.npy` int16 array of which `start` and `samples` cut the clip.
-        word_end_s: where in the clip the phrase ends, when known.
-        speaker, engine, kind, text: as in `ScoredClip`.
-    """
-
-    name: str
-    path: Path
-    start: int = 0
-    samples: int | None = None
-    word_end_s: float | None = None
-    speaker: str = ""
-    engine: str = "recording"
-    kind: str = "own_positive"
-    text: str = ""
-
-    def load(self) -> Float32Array:
-        """The clip's audio. Shape: `[n]`
-
-        Raises:
-            BadAudio: the file cannot be used.
-        """
-        if self.path.suffix == ".npy":
-            array = np.load(self.path, mmap_mode="r")
-            return to_float(np.asarray(array[self.start : None if self.samples is None else self.start + self.samples]))
-        return read_audio(self.path, max_seconds=MAX_CLIP_S)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSource:
-    """A recording without the phrase, to be scored.
-
-    Attributes:
-        name: shown in results.
-        path: a `.npy` int16 array, or an audio file of any length.
-        kind: "speech", "music", ...
-        seconds: its length for the hours; None to count while reading.
-        synthetic: made by a synthesis engine.
-        parts: (start in seconds, file name) of what it consists of.
-    """
-
-    name: str
-    path: Path
-    kind: str
-    seconds: float | None = None
-    synthetic: bool = False
-    parts: tuple[tuple[float, str], ...] = ()
-
-    def blocks(self) -> Iterator[Int16Array | Float32Array]:
-        """Its audio, a minute or less at a time."""
-        if self.path.suffix == ".npy":
-            array = np.load(self.path, mmap_mode="r")
-            for start in range(0, len(array), _STREAM_BLOCK):
-                yield np.asarray(array[start : start + _STREAM_BLOCK])
-        else:
-            yield from stream_audio(self.path, max_seconds=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseSource:
-    """Noise to put under clips.
-
-    Attributes:
-        snr_db: below the clip's speech-active level.
-        recordings: `.npy` int16 arrays to draw from.
-        coloured_share: share of the clips that get generated coloured noise instead.
-    """
-
-    snr_db: float
-    recordings: tuple[Path, ...]
-    coloured_share: float
 
 
 def score_clips(
@@ -159,27 +80,6 @@ def score_streams(
     return scored, refused
 
 
-def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Sequence[Int16Array], seed: int) -> Trial:
-    """A clip as it is played to a detector: near-silence around it, noise under it.
-
-    Args:
-        clip: its name and `seed` alone decide what is drawn.
-        noise: None for clean.
-        recordings: those of `noise`, opened.
-        seed: of the near-silence and the noise.
-
-    Raises:
-        BadAudio: the file cannot be used.
-    """
-    audio = clip.load()
-    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
-    trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
-    if noise is None:
-        return trial
-    bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
-    return replace(trial, audio=mix_at_snr(trial.audio, bed, snr_db=noise.snr_db))
-
-
 @dataclass(frozen=True, slots=True)
 class _ClipJob:
     clips: list[ClipSource]
@@ -206,11 +106,13 @@ def _score_clip(
     except BadAudio as error:
         return error
     scorer.reset()
-    decisive = np.array(scorer.follow(trial.audio))
-    score = hit_score(decisive, trial, step_s=scorer.facts.step_s, first_s=scorer.facts.first_s)
+    scores = np.array(scorer.follow(trial.audio))
+    step_s, first_s = scorer.facts.step_s, scorer.facts.first_s
     return ScoredClip(
-        file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
-    )
+        file=clip.name, score=hit_score(scores, trial, step_s=step_s, first_s=first_s), speaker=clip.speaker,
+        engine=clip.engine, kind=clip.kind, text=clip.text,
+        trace=trace_of(scores, trial, step_s=step_s, first_s=first_s),
+    )  # fmt: skip
 
 
 def _score_stream_job(scorer: Scorer, job: _StreamJob) -> list[ScoredStream | BadAudio]:
@@ -296,7 +198,7 @@ def _packed(sources: Sequence[StreamSource]) -> list[list[StreamSource]]:
     size = 0
     for source in sources:
         length = _length(source.path)
-        if not tasks or size + length > 10 * _STREAM_BLOCK or len(tasks[-1]) >= 100:
+        if not tasks or size + length > 10 * STREAM_BLOCK or len(tasks[-1]) >= 100:
             tasks.append([])
             size = 0
         tasks[-1].append(source)
