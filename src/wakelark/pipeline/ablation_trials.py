@@ -23,9 +23,8 @@ from wakelark.evaluation.stream import stream_events
 from wakelark.export.front_ends import LAG_FRAMES
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
-from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, test_noise
+from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_source, clip_sources, test_noise
 from wakelark.pipeline.networks import Features, Network, TinyNetwork
-from wakelark.pipeline.report import clip_source
 from wakelark.pipeline.scoring import ClipSource, clip_trial
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import ClipFeatures, compute_clip_features

@@ -12,6 +12,7 @@ import numpy as np
 from wakelark.audio import SAMPLE_RATE, BadAudio, find_audio_files, printable, stream_audio, to_int16
 from wakelark.corpus import recordings
 from wakelark.corpus.cache import cache_folder
+from wakelark.corpus.clip import Clip
 from wakelark.corpus.streams import Stream
 from wakelark.errors import ConfigError, DataError
 from wakelark.evaluation.groups import (
@@ -164,6 +165,21 @@ def stream_source(stream: Stream) -> StreamSource:
         kind=stream.kind,
         seconds=stream.seconds,
         parts=tuple((file.start / SAMPLE_RATE, file.name) for file in stream.files),
+    )
+
+
+def clip_source(clip: Clip) -> ClipSource:
+    """A clip of the manifest as something to be scored."""
+    return ClipSource(
+        name=f"{clip.voice}: {clip.text} [{clip.id}]",
+        path=cache_folder() / clip.path,
+        start=clip.start,
+        samples=clip.samples,
+        word_end_s=None if clip.phrase_end is None else clip.phrase_end / SAMPLE_RATE,
+        speaker=clip.voice,
+        engine=clip.engine,
+        kind=clip.kind,
+        text=clip.text,
     )
 
 
