@@ -11,7 +11,7 @@ from torch.nn import functional
 from wakelark.errors import DataError, ModelError
 from wakelark.losses.kl import bernoulli_kl, distillation_kl, softmax_kl
 from wakelark.losses.logit import CLIP, logit_regression, teacher_is_right
-from wakelark.losses.pooling import all_steps_negative, log_sum_exp_pool, max_pool
+from wakelark.losses.pooling import all_steps_negative, max_pool
 from wakelark.losses.supervised import log_odds, supervised_loss
 from wakelark.losses.weights import balance_weights, focal_weights, hardness_weights
 
@@ -53,15 +53,6 @@ def test_max_pool_takes_the_loudest_valid_step() -> None:
     assert max_pool(steps).tolist() == [5.0, -1.0]
     valid = torch.tensor([[True, False, True], [True, False, False]])
     assert max_pool(steps, valid).tolist() == [2.0, -3.0]
-
-
-def test_log_sum_exp_lies_between_mean_and_maximum() -> None:
-    steps = torch.tensor([[1.0, 5.0, 2.0]])
-    torch.testing.assert_close(log_sum_exp_pool(steps, 1e-3), steps.mean(dim=1), atol=2e-3, rtol=0)
-    torch.testing.assert_close(log_sum_exp_pool(steps, 1e3), steps.amax(dim=1), atol=2e-3, rtol=0)
-    by_hand = (math.exp(1) + math.exp(2)) / 2
-    valid = torch.tensor([[True, False, True]])
-    assert float(log_sum_exp_pool(steps, 1.0, valid)) == pytest.approx(math.log(by_hand))
 
 
 def test_all_steps_term_by_hand() -> None:

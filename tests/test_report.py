@@ -15,6 +15,7 @@ from wakelark.corpus.clip import Clip
 from wakelark.evaluation.events import Events
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
 from wakelark.evaluation.html import report_page
+from wakelark.evaluation.html_training import training
 from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import TOTAL_BYTES, around, data_uri, within_limit
 from wakelark.evaluation.verdict import verdict
@@ -235,6 +236,59 @@ def test_no_foreign_text_becomes_markup() -> None:
     assert "<img" not in text
     assert text.count("&lt;img") > 20
     Checker().feed(text)
+
+
+def line_of(stage: str, step: int, **shares: float) -> dict[str, Any]:
+    """A line of the metrics as a training writes it: terms without a weight are null and have no share."""
+    terms = ("supervised", "steps", "distillation", "logit", "embedding")
+    values = {name: shares[name] / step if name in shares else None for name in terms}
+    return {
+        "stage": stage, "step": step, "loss": 1 / step, **values,
+        **{f"share_{name}": shares.get(name, 0.0) for name in terms}, "selection": 0.1,
+    }  # fmt: skip
+
+
+def chart(page: str, title: str) -> tuple[list[str], int]:
+    """The names in the legend of a card, and how many lines it draws."""
+    card = next(part for part in page.split('<div class="card">') if part.startswith(f"<h3>{title}</h3>"))
+    return re.findall(r"</i>(.*?)</span>", card), card.count("<polyline")
+
+
+def test_every_term_with_a_weight_is_drawn_with_its_share() -> None:
+    shares = {"supervised": 0.4, "steps": 0.1, "distillation": 0.2, "logit": 0.2, "embedding": 0.1}
+    lines = [line_of("teacher/head-0", step, supervised=1.0) for step in (1, 2)]
+    lines += [line_of(f"student/{member}", step, **shares) for step in (1, 2, 3) for member in (0, 1)]
+    text = training(lines, {})
+    assert chart(text, "student: loss") == (["0", "1"], 2)
+    assert chart(text, "student: development miss rate") == (["0", "1"], 2)
+    assert chart(text, "student: terms of the loss, before their weights (mean of 2)") == (list(shares), 5)
+    assert chart(text, "student: shares of the terms in the loss (mean of 2)") == (list(shares), 5)
+    assert "teacher: loss" in text
+    assert "teacher: terms" not in text  # one term is the loss
+    assert [bool(opened) for opened in re.findall("<details( open)?>", text)] == [False, True]
+
+
+def test_terms_without_a_weight_are_not_drawn() -> None:
+    lines = [line_of("student/0", step, supervised=0.7, logit=0.3) for step in (1, 2)]
+    assert chart(training(lines, {}), "student: terms of the loss, before their weights") == (
+        ["supervised", "logit"],
+        2,
+    )
+
+
+def test_the_mean_of_a_term_is_that_of_the_networks() -> None:
+    lines = [line_of("student/0", step, supervised=0.8, steps=0.2) for step in (1, 2)]
+    lines += [line_of("student/1", step, supervised=0.4, steps=0.6) for step in (1, 2)]
+    one = [line_of("student", step, supervised=0.6, steps=0.4) for step in (1, 2)]
+    found, expected = (
+        re.findall(r'points="(.*?)"', training(rows, {}).split("shares of the terms")[1]) for rows in (lines, one)
+    )
+    assert found == expected
+
+
+def test_more_networks_than_colours_are_said() -> None:
+    lines = [line_of(f"student/{member}", step, supervised=1.0) for step in (1, 2) for member in range(9)]
+    assert chart(training(lines, {}), "student: loss (first 8 of 9)")[1] == 8
 
 
 def test_the_dial_starts_at_the_models_own_threshold(page: tuple[dict[str, Any], str]) -> None:

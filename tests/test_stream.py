@@ -15,9 +15,9 @@ from wakelark.evaluation.stream import (
     hit_score,
     mix_at_snr,
     positive_trial,
-    score_stream,
     score_trial,
     speech_level,
+    stream_events,
 )
 
 
@@ -111,7 +111,7 @@ def test_scorers_are_plain_functions() -> None:
 
     trial = positive_trial(tone(1.0, 0.2), rng=np.random.default_rng(0))
     assert score_trial(trial, loudness, step_s=0.1, smoothing_steps=1) == 1.0
-    events = score_stream(trial.audio, loudness, step_s=0.1, smoothing_steps=1, refractory_s=1.5, floor=0.5)
+    events = stream_events(loudness(trial.audio), step_s=0.1, smoothing_steps=1, refractory_s=1.5, floor=0.5)
     assert events.times_s.tolist() == pytest.approx([3.1])
 
 

@@ -12,18 +12,13 @@ import soundfile
 from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.clip import NEGATIVE_KINDS, POSITIVE_KINDS, Clip
-from wakelark.corpus.engines import Utterance, Voice, find_engines, make_engine
+from wakelark.corpus.engines import Utterance, find_engines, make_engine
 from wakelark.corpus.speech_plan import cast_voices, plan_jobs
 from wakelark.corpus.synthesise import Job, Spoken, synthesise
 from wakelark.corpus.texts import CARRIERS, SENTENCES, sentences
-from wakelark.corpus.voice_split import split_voices
 from wakelark.errors import ConfigError, DataError
 from wakelark.phrase import NearMiss, contains_phrase, espeak, near_misses, pronounce
 from wakelark.phrase.distance import flatten
-
-
-def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
-    return Voice(name=f"{engine}/{name}", engine=engine, bases=bases or (name,), accent="gmw/en-US")
 
 
 def small_config(**counts: int) -> Config:
@@ -44,30 +39,6 @@ def plan(config: Config) -> list[Job]:
 
 def speak(jobs: list[Job], folder: Path, *, workers: int = 1) -> Spoken:
     return synthesise(jobs, voices_dir=None, workers=workers, progress=lambda done, total, what: None, folder=folder)
-
-
-def test_splits_keep_speakers_whole() -> None:
-    voices = [voice(f"v{i}", f"v{i}") for i in range(20)]
-    voices += [voice(f"v{i}@1.2", f"v{i}") for i in range(20)] + [voice("v3+v4", "v3", "v4")]
-    split, remarks = split_voices(
-        voices, dev_share=0.1, test_share=0.2, held_out_engine=None, rng=np.random.default_rng(0)
-    )
-    assert remarks == []
-    assert set(split.values()) == {"train", "dev", "test"}
-    for i in range(20):
-        assert split[f"espeak/v{i}"] == split[f"espeak/v{i}@1.2"]
-    assert split["espeak/v3"] == split["espeak/v4"] == split["espeak/v3+v4"]
-
-
-def test_few_speakers_train_and_a_held_out_engine_tests() -> None:
-    few = [voice("joe", engine="piper"), voice("joe@1.2", "joe", engine="piper")]
-    many = [voice(f"v{i}", engine="flite") for i in range(5)]
-    split, remarks = split_voices(
-        few + many, dev_share=0.1, test_share=0.1, held_out_engine="flite", rng=np.random.default_rng(0)
-    )
-    assert {split[v.name] for v in few} == {"train"}
-    assert {split[v.name] for v in many} == {"test"}
-    assert len(remarks) == 2
 
 
 def test_a_held_out_engine_that_is_not_used_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 
@@ -42,18 +43,19 @@ def test_every_clip_is_heard_once() -> None:
     wrapped = Loudness()
     teacher = CachedTeacher(wrapped)
     audio = clips(20)
-    teacher.precompute([audio[:8], audio[8:]])
+    for portion in (audio[:8], audio[8:]):
+        teacher.logits(torch.from_numpy(portion))
     assert (wrapped.asked, len(teacher)) == (20, 20)
     expected = Loudness().logits(torch.from_numpy(audio))
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(teacher.logits(torch.from_numpy(audio)[order]), expected[order])
     # float in [-1, 1] is the same clip
     torch.testing.assert_close(teacher.logits(torch.from_numpy(to_float(audio))), expected)
-    assert (wrapped.asked, teacher.hits, teacher.misses) == (20, 40, 0)
+    assert (wrapped.asked, len(teacher)) == (20, 20)
     assert teacher.fingerprint == "loudness"
 
 
-def test_unknown_clips_are_heard_live_and_counted() -> None:
+def test_unknown_clips_are_heard_live_and_remembered() -> None:
     wrapped = Loudness()
     teacher = CachedTeacher(wrapped)
     known, new = clips(3), clips(2, seed=1)
@@ -61,7 +63,7 @@ def test_unknown_clips_are_heard_live_and_counted() -> None:
     logits = teacher.logits(torch.from_numpy(np.concatenate([new, known])))
     assert logits[2:].tolist() == [7.0, 8.0, 9.0]
     torch.testing.assert_close(logits[:2], Loudness().logits(torch.from_numpy(new)))
-    assert (wrapped.asked, teacher.hits, teacher.misses) == (2, 3, 2)
+    assert (wrapped.asked, len(teacher)) == (2, 5)
 
 
 @pytest.mark.parametrize("samples", [1, 3, 4, 5, 64])
@@ -78,7 +80,7 @@ def test_a_change_of_any_sample_is_another_clip(samples: int, change: int) -> No
         pairs[place] = (pairs[place].astype(np.int32) + change).astype(np.int16)
     everything = np.unique(np.concatenate([base, changed, pairs]), axis=0)
     teacher = CachedTeacher(Loudness())
-    teacher.precompute([everything])
+    teacher.logits(torch.from_numpy(everything))
     assert len(teacher) == len(everything)
 
 
@@ -86,27 +88,31 @@ def test_clips_of_another_length_or_with_silence_behind_are_others() -> None:
     teacher = CachedTeacher(Loudness())
     base = clips(1, 8)
     for silence in range(5):
-        teacher.precompute([np.pad(base, ((0, 0), (0, silence)))])
+        teacher.logits(torch.from_numpy(np.pad(base, ((0, 0), (0, silence)))))
     assert len(teacher) == 5
 
 
-def test_a_batch_costs_little() -> None:
-    """A step of the student takes about 80 ms; this bound is wide, for busy machines."""
+def test_a_batch_costs_less_than_a_plain_hash_of_it() -> None:
+    """CPU time of both, in turn, so that the bound holds on slow and on busy machines; it is wide."""
     teacher = CachedTeacher(Loudness())
     audio = clips(160, 32_000)
-    teacher.precompute([audio])
     batch = torch.from_numpy(audio)
-    times = []
+    teacher.logits(batch)
+    ours, plain = [], []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         teacher.logits(batch)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.03
+        ours.append(time.process_time() - started)
+        started = time.process_time()
+        for clip in audio:
+            hashlib.blake2b(clip.tobytes()).digest()
+        plain.append(time.process_time() - started)
+    assert min(ours) < min(plain)
 
 
 def test_what_cannot_be_cached_is_refused() -> None:
     with pytest.raises(ModelError, match="one logit per clip"):
-        CachedTeacher(ModuleTeacher(nn.Linear(4, 2))).precompute([clips(3, 4)])
+        CachedTeacher(ModuleTeacher(nn.Linear(4, 2))).logits(torch.from_numpy(clips(3, 4)))
     with pytest.raises(DataError, match="3 clips need 3"):
         CachedTeacher(Loudness()).remember(clips(3), np.zeros(2, np.float32))
     with pytest.raises(DataError, match="int16"):

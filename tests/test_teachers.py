@@ -108,7 +108,6 @@ def test_a_run_says_what_its_student_says() -> None:
     torch.testing.assert_close(teacher.embeddings(audio), trunk)
     # kernels 3 and 5: 5 + 4 * (2 + 4) = 29 frames, 28 * 160 + 400 samples
     assert teacher.grid == EmbeddingGrid(640, 4880, 8)
-    assert (teacher.embedding_hop_samples, teacher.embedding_span_samples, teacher.embedding_size) == (640, 4880, 8)
     assert teacher.grid.count(32_000) == trunk.shape[1]
     with pytest.raises(DataError, match="too short"):
         teacher.logits(audio[:, :5000])
@@ -124,16 +123,16 @@ def test_any_student_teaches(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = large(LogMel()(audio.float() / 32768)).amax(dim=1)
     torch.testing.assert_close(teacher.logits(audio), expected)
-    assert teacher.embeddings(audio).shape == (2, teacher.grid.count(32_000), teacher.embedding_size)
+    assert teacher.embeddings(audio).shape == (2, teacher.grid.count(32_000), teacher.grid.size)
 
 
 def test_a_teacher_without_embeddings_says_so() -> None:
     teacher = CachedTeacher(ModuleTeacher(nn.Linear(4, 1)))
-    for ask in (lambda: teacher.grid, lambda: teacher.embedding_size, lambda: teacher.embeddings(torch.zeros(1, 4))):
+    for ask in (lambda: teacher.grid, lambda: teacher.embeddings(torch.zeros(1, 4))):
         with pytest.raises(ModelError, match="ModuleTeacher gives logits and no embeddings"):
             ask()
     cached = CachedTeacher(RunTeacher(student()))
-    assert cached.embeddings(noise(2)).shape == (2, cached.grid.count(32_000), cached.embedding_size)
+    assert cached.embeddings(noise(2)).shape == (2, cached.grid.count(32_000), cached.grid.size)
 
 
 def test_embeddings_that_cannot_teach_are_refused() -> None:
@@ -159,10 +158,10 @@ def test_the_embedding_moves_by_one_step_with_the_audio() -> None:
     teacher = EmbeddingTeacher(embedding=SpeechEmbedding(), heads=heads)
     audio = noise(1, seed=3)
     here = teacher.embeddings(audio)
-    assert here.shape[1:] == (teacher.grid.count(32_000), teacher.embedding_size)
-    moved = teacher.embeddings(audio[:, teacher.embedding_hop_samples :])
+    assert here.shape[1:] == (teacher.grid.count(32_000), teacher.grid.size)
+    moved = teacher.embeddings(audio[:, teacher.grid.hop_samples :])
     torch.testing.assert_close(moved, here[:, 1:], atol=1e-4, rtol=1e-4)
-    between = teacher.embeddings(audio[:, teacher.embedding_hop_samples // 2 :])
+    between = teacher.embeddings(audio[:, teacher.grid.hop_samples // 2 :])
     assert (between[:, :15] - here[:, :15]).abs().max() > 0.1, "half a step is no step: neither neighbour fits"
 
 
@@ -316,8 +315,8 @@ def test_teachers_of_a_run_have_heard_its_views(tmp_path: Path) -> None:
     torch.testing.assert_close(alone.logits(audio), RunTeacher(student()).logits(audio))
     expected = combined_log_odds(torch.stack([built("heads").logits(audio), alone.logits(audio)]))
     torch.testing.assert_close(both.logits(audio), expected)
-    assert (both.hits, both.misses) == (40, 0)
-    assert both.embedding_size == 96
+    assert len(alone) == len(both) == 40, "all were known before they were asked"
+    assert both.grid.size == 96
     assert len({alone.fingerprint, both.fingerprint, built("heads").fingerprint}) == 3
     kept = list((tmp_path / "views" / "teachers").rglob("*.npy"))
     assert {path.parent.name for path in kept} == {alone.fingerprint}

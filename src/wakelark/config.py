@@ -204,7 +204,7 @@ class MiningConfig(Section):
 
     rounds: int = Field(default=1, ge=0)
     """Rounds with the accurate model."""
-    student_rounds: int = Field(default=0, ge=0)
+    student_rounds: int = Field(default=1, ge=0)
     """Rounds with the tiny model: briefly trained scouts look for what fools a student."""
     scout_steps: int = Field(default=400, ge=1)
     """Training steps of a scout."""

@@ -28,12 +28,14 @@ class Trace:
     """Smoothed scores along a piece of audio.
 
     Attributes:
-        times_s: ends of the steps, from the start of the piece.
+        first_s: end of the first score's step, from the start of the piece.
+        step_s: time between two scores.
         scores: one per step.
     """
 
-    times_s: tuple[float, ...] = ()
-    scores: tuple[float, ...] = ()
+    first_s: float
+    step_s: float
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +46,42 @@ class Snippet:
         sound: MP3 as a data URI.
         picture: spectrogram, PNG as a data URI.
         seconds: how long it is.
-        trace: what the model made of it; empty where that is not known.
+        trace: what the model made of it; None where that is not known.
+        counts_s: from when to when reaching the threshold counts as hearing the phrase; None for recordings without it.
     """
 
     sound: str
     picture: str
     seconds: float
-    trace: Trace
+    trace: Trace | None
+    counts_s: tuple[float, float] | None
 
     @property
     def size(self) -> int:
         """About how many bytes it adds to a page."""
-        return len(self.sound) + len(self.picture) + 12 * len(self.trace.scores) + 2000
+        scores = 0 if self.trace is None else len(self.trace.scores)
+        return len(self.sound) + len(self.picture) + 12 * scores + 2000
 
 
-def make_snippet(audio: Float32Array, trace: Trace) -> Snippet:
+def make_snippet(audio: Float32Array, trace: Trace | None, *, counts_s: tuple[float, float] | None = None) -> Snippet:
     """A piece of audio, at most `LONGEST_S` of it, as sound and picture.
 
     Shape: `[N]`
     """
     cut = audio[: round(LONGEST_S * SAMPLE_RATE)]
-    return Snippet(sound=sound_uri(cut), picture=picture_uri(cut), seconds=len(cut) / SAMPLE_RATE, trace=trace)
+    return Snippet(
+        sound=sound_uri(cut), picture=picture_uri(cut), seconds=len(cut) / SAMPLE_RATE, trace=trace, counts_s=counts_s
+    )  # fmt: skip
 
 
-def piece_of(times_s: Float64Array, scores: Float64Array, *, from_s: float, until_s: float) -> Trace:
-    """The part of a score that lies in a piece of its audio, with times from the piece's start. Shape: `[T], [T]`"""
-    inside = (times_s > from_s) & (times_s <= until_s + 1e-9)
-    return Trace(tuple((times_s[inside] - from_s).tolist()), tuple(scores[inside].tolist()))
+def trace_from(scores: Float64Array, *, step_s: float, from_s: float) -> Trace:
+    """The scores of the steps that end after `from_s`, with times from there. Shape: `[T]`
+
+    >>> trace_from(np.array([0.1, 0.2, 0.3]), step_s=0.5, from_s=0.75)
+    Trace(first_s=0.25, step_s=0.5, scores=(0.2, 0.3))
+    """
+    first = int(np.floor(from_s / step_s + 1e-9))
+    return Trace((first + 1) * step_s - from_s, step_s, tuple(scores[first:].tolist()))
 
 
 def sound_uri(audio: Float32Array) -> str:

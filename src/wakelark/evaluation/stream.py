@@ -92,24 +92,6 @@ def stream_events(
     return find_events(smooth(scores, smoothing_steps), step_s=step_s, refractory_s=refractory_s, floor=floor)
 
 
-def score_stream(
-    audio: Float32Array,
-    scorer: Scorer,
-    *,
-    step_s: float,
-    smoothing_steps: int,
-    refractory_s: float,
-    floor: float = 0.0,
-) -> Events:
-    """`stream_events` of a recording, scored in one go.
-
-    Shape: `audio` `[N]`
-    """
-    return stream_events(
-        scorer(audio), step_s=step_s, smoothing_steps=smoothing_steps, refractory_s=refractory_s, floor=floor
-    )
-
-
 def speech_level(audio: Float32Array) -> float:
     """Root mean square over the speech-active 20 ms frames: those at most 30 dB below the 95th percentile frame.
 

@@ -23,8 +23,8 @@ class Use:
     """A question about a model.
 
     Attributes:
-        what: the situation, as a phrase.
-        answer: whether the model is good enough for it.
+        what: what the model should do, as a phrase.
+        answer: whether it does that well enough.
         why: the figures behind the answer, as a sentence.
     """
 
@@ -36,9 +36,9 @@ class Use:
 def uses(model: Mapping[str, Any]) -> list[Use]:
     """The answers for one entry of a report's `models`."""
     noisy = model["realised_noisy"]
-    found = [_misses("Spoken to in a quiet room", model["realised"], "")]
+    found = [_misses("Hears you in a quiet room", model["realised"], "")]
     if noisy:
-        found.append(_misses("Spoken to over music or a fan", noisy, f", with noise {model['snr_db']:g} dB below it"))
+        found.append(_misses("Hears you over music or a fan", noisy, f", with noise {model['snr_db']:g} dB below it"))
     found.append(_left_on(model))
     if model["near_misses"]:
         found.append(_look_alikes(model["near_misses"]))
@@ -58,7 +58,7 @@ def _misses(what: str, figures: Mapping[str, Any], how: str) -> Use:
 
 
 def _left_on(model: Mapping[str, Any]) -> Use:
-    what, figures, budget = "Left on all day while people talk", model["realised"], model["fa_per_hour_budget"]
+    what, figures, budget = "Stays silent while others talk all day", model["realised"], model["fa_per_hour_budget"]
     rate = figures["fa_per_hour"]
     if rate is None:
         return Use(what, "unknown", "No recordings without the phrase were heard.")
@@ -79,7 +79,7 @@ def _left_on(model: Mapping[str, Any]) -> Use:
 
 
 def _look_alikes(near: Mapping[str, Any]) -> Use:
-    what = "Words that sound like the phrase"
+    what = "Stays silent at words that sound alike"
     if not near["clips"]:
         return Use(what, "unknown", "None were tried.")
     why = f"{near['fired']} of {near['clips']} clips of such words wake it."
@@ -89,7 +89,7 @@ def _look_alikes(near: Mapping[str, Any]) -> Use:
 
 
 def _people(model: Mapping[str, Any]) -> Use:
-    what = "Voices of real people"
+    what = "Hears real people, not only synthetic voices"
     people = [row for row in model["groups"]["engine"] if row["name"] == "recording"]
     if not people or people[0]["positives"] < FEWEST_PEOPLE_CLIPS:
         return Use(what, "unknown", "Tested with synthetic voices; real people will be missed more often.")

@@ -27,24 +27,6 @@ def max_pool(step_logits: Tensor, valid: Tensor | None = None) -> Tensor:
     return _masked(step_logits, valid).amax(dim=1)
 
 
-def log_sum_exp_pool(step_logits: Tensor, sharpness: float, valid: Tensor | None = None) -> Tensor:
-    """A soft maximum: `log(mean(exp(sharpness * logit))) / sharpness` over the valid steps.
-
-    It lies between the mean (sharpness towards 0) and the maximum (towards infinity), and gives every step a gradient.
-
-    Shape: step_logits `[B, L]`, valid `[B, L]` (bool; None means all) `-> [B]`
-
-    Raises:
-        ModelError, DataError: as for `max_pool`.
-
-    >>> log_sum_exp_pool(torch.tensor([[2.0, 2.0]]), sharpness=3.0).tolist()
-    [2.0]
-    """
-    masked = _masked(step_logits, valid)
-    count = math.log(step_logits.shape[1]) if valid is None else valid.sum(dim=1).to(step_logits.dtype).log()
-    return (torch.logsumexp(masked * sharpness, dim=1) - count) / sharpness
-
-
 def all_steps_negative(step_logits: Tensor, targets: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mean over the valid steps of a negative of the binary cross entropy against "silent"; 0 for a positive.
 

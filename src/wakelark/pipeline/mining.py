@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from wakelark.audio import SAMPLE_RATE
 from wakelark.config import EvaluationConfig, MiningConfig
 from wakelark.corpus.cache import content_key
@@ -94,11 +92,6 @@ class Harvest:
     groups: int = 0
     clips: list[Clip] = field(default_factory=list)
 
-    @property
-    def mean_score(self) -> float:
-        """Mean score of what is kept, 0 for nothing: how loud the harvest was."""
-        return float(np.mean([catch.event.score for catch in self.kept])) if self.kept else 0.0
-
 
 def harvest(
     finders: Sequence[Network],
@@ -158,22 +151,6 @@ def harvest(
         in_group[catch.group] += 1
     result.groups = groups.count
     return result
-
-
-def loudest_events(
-    network: Network, streams: Sequence[TrainStream], *, mining: MiningConfig, evaluation: EvaluationConfig
-) -> list[MinedEvent]:
-    """The loudest events of all streams, at most `mining.events_per_round`, capped per source: a harvest without
-    groups and without quarantine."""
-    cap = max(1, round(mining.share_per_source * mining.events_per_round))
-    taken: Counter[str] = Counter()
-    chosen: list[MinedEvent] = []
-    for event in _loud_events([network], streams, mining=mining, evaluation=evaluation):
-        source = streams[event.stream].clip.source
-        if taken[source] < cap and len(chosen) < mining.events_per_round:
-            taken[source] += 1
-            chosen.append(event)
-    return chosen
 
 
 def mined_clips(events: Sequence[MinedEvent], streams: Sequence[TrainStream]) -> list[Clip]:

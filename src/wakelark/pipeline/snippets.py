@@ -10,7 +10,7 @@ import numpy as np
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, to_float
 from wakelark.evaluation.events import Float64Array, smooth
 from wakelark.evaluation.page.parts import entries_of
-from wakelark.evaluation.snippets import LONGEST_S, Snippet, Trace, make_snippet, piece_of
+from wakelark.evaluation.snippets import LONGEST_S, Snippet, make_snippet, trace_from
 from wakelark.pipeline.scoring import ClipSource, StreamSource, clip_trial
 from wakelark.runtime.detector import Detector
 
@@ -76,7 +76,7 @@ def _alarm(time_s: float, stream: StreamSource, detector: Detector | None) -> Sn
     step = detector.card.step_samples if detector else SAMPLE_RATE
     begin = max(0, round((time_s - HEARD_BEFORE_S) * SAMPLE_RATE)) // step * step
     audio = to_float(np.asarray(array[begin : round((time_s + AFTER_ALARM_S) * SAMPLE_RATE)]))
-    return _piece(audio, detector, from_s=max(0.0, time_s - BEFORE_ALARM_S - begin / SAMPLE_RATE))
+    return _piece(audio, detector, from_s=max(0.0, time_s - BEFORE_ALARM_S - begin / SAMPLE_RATE), counts_s=None)
 
 
 def _clip(clip: ClipSource, detector: Detector | None, *, seed: int) -> Snippet:
@@ -84,18 +84,18 @@ def _clip(clip: ClipSource, detector: Detector | None, *, seed: int) -> Snippet:
     trial = clip_trial(clip, noise=None, recordings=(), seed=seed)
     until_s = min(len(trial.audio) / SAMPLE_RATE, trial.hit_until_s + 0.1, trial.clip_until_s + _AFTER_CLIP_S)
     from_s = max(0.0, trial.clip_from_s - _BEFORE_CLIP_S, until_s - LONGEST_S)
-    return _piece(trial.audio[: round(until_s * SAMPLE_RATE)], detector, from_s=from_s)
+    counts_s = (max(0.0, trial.hit_from_s - from_s), min(trial.hit_until_s, until_s) - from_s)
+    return _piece(trial.audio[: round(until_s * SAMPLE_RATE)], detector, from_s=from_s, counts_s=counts_s)
 
 
-def _piece(audio: Float32Array, detector: Detector | None, *, from_s: float) -> Snippet:
+def _piece(
+    audio: Float32Array, detector: Detector | None, *, from_s: float, counts_s: tuple[float, float] | None
+) -> Snippet:
     """The audio from `from_s` on, with the score of a model that has heard all of it."""
-    shown = audio[round(from_s * SAMPLE_RATE) :]
-    trace = Trace()
+    trace = None
     if detector is not None:
-        scores = _followed(detector, audio)
-        times_s = np.arange(1, len(scores) + 1) * detector.step_s
-        trace = piece_of(times_s, scores, from_s=from_s, until_s=len(audio) / SAMPLE_RATE)
-    return make_snippet(shown, trace)
+        trace = trace_from(_followed(detector, audio), step_s=detector.step_s, from_s=from_s)
+    return make_snippet(audio[round(from_s * SAMPLE_RATE) :], trace, counts_s=counts_s)
 
 
 def _followed(detector: Detector, audio: Float32Array) -> Float64Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,21 +80,6 @@ class Teacher(ABC):
         """
         raise ModelError(f"{type(self).__name__} has the grid {self.grid}, but no embeddings on it")
 
-    @property
-    def embedding_hop_samples(self) -> int:
-        """Samples from one embedding to the next; raises as `grid` does."""
-        return self.grid.hop_samples
-
-    @property
-    def embedding_span_samples(self) -> int:
-        """Samples one embedding hears; raises as `grid` does."""
-        return self.grid.span_samples
-
-    @property
-    def embedding_size(self) -> int:
-        """Values in an embedding; raises as `grid` does."""
-        return self.grid.size
-
 
 class ModuleTeacher(Teacher):
     """A torch module that maps float audio `[B, N]` to logits `[B]`, `[B, 1]` or `[B, C]`."""
@@ -121,20 +106,15 @@ class CachedTeacher(Teacher):
     Clips are recognised by their content: a 128-bit multilinear hash of the int16 samples, with fixed random
     multipliers (measured on [160, 32000]: 1.4 ms, where sha1 takes 6.5 ms and blake2b 17 ms; a step of the student
     takes about 80 ms). A logit is therefore only ever given for the very samples it was computed from, and an unknown
-    clip is heard live and counted.
+    clip is heard live. `len` is the number of clips it knows.
 
     Args:
         teacher: who is asked; its logits are `[B]` or `[B, 1]`.
-
-    Attributes:
-        hits, misses: clips asked for that were known, and that were not.
     """
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
         self._logits: dict[bytes, float] = {}
-        self.hits = 0
-        self.misses = 0
 
     @property
     @override
@@ -153,14 +133,6 @@ class CachedTeacher(Teacher):
 
     def __len__(self) -> int:
         return len(self._logits)
-
-    def precompute(self, clips: Iterable[np.ndarray]) -> None:
-        """Hear all clips once.
-
-        Shape: int16 arrays `[n, N]`, in portions that fit into memory
-        """
-        for portion in clips:
-            self.remember(portion, self._ask(torch.from_numpy(portion)).numpy())
 
     def remember(self, clips: np.ndarray, logits: np.ndarray) -> None:
         """Take over logits this very teacher has given elsewhere (say, from stored embeddings).
@@ -181,8 +153,6 @@ class CachedTeacher(Teacher):
         unknown = [row for row, key in enumerate(keys) if key not in self._logits]
         if unknown:
             self.remember(clips[unknown], self._ask(torch.from_numpy(clips[unknown])).numpy())
-        self.misses += len(unknown)
-        self.hits += len(keys) - len(unknown)
         return torch.tensor([self._logits[key] for key in keys], dtype=torch.float32, device=audio.device)
 
     def _ask(self, audio: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wakelark.audio import Float32Array, Int16Array
+from wakelark.audio import Int16Array
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
 
@@ -24,24 +24,6 @@ EMBEDDING_SHAPE = (16, 96)
 RECORD = np.dtype(
     [("audio", np.int16, (32_000,)), ("logmel", np.float16, LOGMEL_SHAPE), ("embeddings", np.float16, EMBEDDING_SHAPE)]
 )
-
-
-class Views(NamedTuple):
-    """Some views, ready for a network.
-
-    Attributes:
-        audio: float32 `[B, 32,000]` in [-1, 1).
-        logmel: float32 `[B, 40, 198]`.
-        embeddings: float32 `[B, 16, 96]`.
-        targets: float32 `[B]`, 1 for the phrase.
-        hard: bool `[B]`, hard negatives.
-    """
-
-    audio: Float32Array
-    logmel: Float32Array
-    embeddings: Float32Array
-    targets: Float32Array
-    hard: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,34 +63,6 @@ class ViewStore:
         if not self.clips:
             return np.zeros(0, np.int64)
         return np.array([value(clip) for clip in self.clips])[self.clip]
-
-    def gather(self, indices: Sequence[int] | NDArray[np.integer]) -> Views:
-        """Read some views, in the order asked for.
-
-        Raises:
-            DataError: a shard vanished or was cut.
-        """
-        chosen = np.asarray(indices, np.int64)
-        records = np.empty(chosen.size, RECORD)
-        raw = records.view(np.uint8).reshape(chosen.size, RECORD.itemsize)
-        for path, rows, places in self._by_shard(chosen):
-            _read_rows(path, rows, raw, places, offset=0)
-        return Views(
-            audio=records["audio"].astype(np.float32) / np.float32(32768.0),
-            logmel=records["logmel"].astype(np.float32),
-            embeddings=records["embeddings"].astype(np.float32),
-            targets=self.labels_of(chosen).astype(np.float32),
-            hard=self.hard_of(chosen),
-        )
-
-    def labels_of(self, indices: NDArray[np.integer]) -> NDArray[np.int8]:
-        """Labels of some views. Shape: `[B] -> [B]`"""
-        return np.array([self.clips[index].label for index in self.clip[indices]], np.int8)
-
-    def hard_of(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Hard-negative flags of some views. Shape: `[B] -> [B]`"""
-        chosen = [self.clips[index] for index in self.clip[indices]]
-        return np.array([clip.label == 0 and clip.hard_negative == 1 for clip in chosen], bool)
 
     def audio(self, indices: Sequence[int] | NDArray[np.integer]) -> Int16Array:
         """The samples of some views, in the order asked for; 64 kB each. Shape: `[B] -> [B, 32,000]`"""

@@ -20,17 +20,17 @@ from wakelark.evaluation.page.svg import (
     round_steps,
 )
 
-SERIES = ("line", "line second", "line third", "line fourth")
-"""CSS classes of several lines in one chart, told apart without colour."""
+SERIES = ("line", *(f"line {name}" for name in ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]))
+"""CSS classes of several lines in one chart, told apart without colour; as many as heads may be trained."""
 
 _ROWS = (
     ("positives", "clips with the phrase"),
     ("near_misses", "words that sound like it"),
     ("events", "other sounds"),
 )
-_ROW_HEIGHT, _ROW_GAP, _FIRST_ROW = 48, 22, 38
+_ROW_HEIGHT, _ROW_GAP, _FIRST_ROW = 46, 28, 34
 _SIDE = 6
-_SCORES_HEIGHT = _FIRST_ROW + 3 * (_ROW_HEIGHT + _ROW_GAP) + 34
+_SCORES_HEIGHT = _FIRST_ROW + 3 * (_ROW_HEIGHT + _ROW_GAP) + 36
 
 
 def score_place(entry: Entry, threshold: float) -> float:
@@ -48,12 +48,12 @@ def score_chart(entry: Entry) -> str:
     loud events among thousands of silent ones must stay visible.
     """
     at = score_place(entry, entry["threshold"])
-    end = _SCORES_HEIGHT - 32
+    end = _SCORES_HEIGHT - 38
     parts = [_bars(entry, number, key, text) for number, (key, text) in enumerate(_ROWS)]
     for tick in (0.001, 0.02, 0.1, 0.5, 0.9, 0.98, 0.999):
         x = score_place(entry, tick)
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{end}" y2="{end + 4}"/>')
-        parts.append(f'<text class="tick middle" x="{x:.1f}" y="{end + 16}">{tick:g}</text>')
+        parts.append(f'<text class="tick middle" x="{x:.1f}" y="{end + 17}">{tick:g}</text>')
     parts.append(f'<text class="title middle" x="{WIDTH / 2}" y="{_SCORES_HEIGHT - 4}">score</text>')
     parts.append(
         f'<g class="here" transform="translate({at:.1f} 0)"><line y1="16" y2="{end}"/>'
@@ -63,7 +63,7 @@ def score_chart(entry: Entry) -> str:
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: str) -> str:
-    """Lines through points; those with a single point are left out; nothing without any."""
+    """Lines through points, at most one per style; those with a single point are left out; nothing without any."""
     shown = {name: points for name, points in series.items() if len(points) > 1}
     points = [point for line_points in shown.values() for point in line_points]
     if not points:
@@ -73,9 +73,9 @@ def line_chart(series: Mapping[str, Sequence[Point]], *, x_title: str, y_title: 
     x = linear_scale(first, max(last, first + 1), horizontal=True)
     y = linear_scale(min(0, *(value for _, value in points)), top, horizontal=False)
     x_ticks: list[Tick] = [(x(at), f"{at:g}") for at in round_steps(last) if at >= first]
-    parts = [axes(x_ticks, [(y(top * k / 4), f"{top * k / 4:.3g}") for k in range(5)]), axis_titles(x_title, y_title)]
+    parts = [axes(x_ticks, [(y(value), f"{value:.3g}") for value in round_steps(top)]), axis_titles(x_title, y_title)]
     for number, line_points in enumerate(shown.values()):
-        parts.append(line(((x(at), y(value)) for at, value in line_points), SERIES[number % len(SERIES)]))
+        parts.append(line(((x(at), y(value)) for at, value in line_points), SERIES[number]))
     return chart(parts, f"{y_title} by {x_title}", css="curves", height=HEIGHT)
 
 
@@ -94,5 +94,5 @@ def _bars(entry: Entry, number: int, key: str, text: str) -> str:
     total = f"{sum(counts):,} {text}" if highest else f"no {text}"
     return (
         f'<line class="axis" x1="{_SIDE}" x2="{WIDTH - _SIDE}" y1="{base}" y2="{base}"/>{bars}'
-        f'<text class="row" x="{_SIDE}" y="{base + 14}">{total}</text>'
+        f'<text class="row" x="{_SIDE}" y="{base + 16}">{total}</text>'
     )

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from wakelark.evaluation.page.numbers import NO_BREAK, NOTHING, count, percent, rate, size
-from wakelark.evaluation.page.parts import Column, Entry, Rows, name_of, section, table
+from wakelark.evaluation.page.parts import Column, Entry, Rows, interval_bar, name_of, section, table
 
 _FOR = {
     "accurate": "a computer or a Raspberry Pi",
@@ -27,20 +27,34 @@ def compare(entries: Sequence[Entry], judged: Entry | None) -> str:
 
 
 def _side_by_side(entries: Sequence[Entry]) -> str:
+    """The figures that matter as bars, then what each model is."""
     columns: list[Column] = [
         ("", lambda row: f"{escape(name_of(row))}<small>{escape(row['file'])}</small>", "name"),
         ("good for", lambda row: escape(_FOR.get(row["name"], NOTHING)), "soft for"),
-        ("size", lambda row: size(row["size_bytes"]), "n"),
-        ("missed", lambda row: percent(row["realised"]["miss_rate"]), "n strong"),
+        ("size", lambda row: size(row["size_bytes"]), "n strong"),
+        ("numbers inside", lambda row: count(row["parameters"]), "n"),
+        ("a score every", lambda row: f"{1000 * row['step_s']:.0f}{NO_BREAK}ms", "n"),
     ]
-    if any(entry["realised_noisy"] for entry in entries):
-        columns.append(("in noise", lambda row: percent((row["realised_noisy"] or {}).get("miss_rate")), "n strong"))
-    columns += [
-        ("alarms per hour", lambda row: rate(row["realised"]["fa_per_hour"]), "n strong"),
-        ("a score every", lambda row: f"{1000 * row['step_s']:.0f}{NO_BREAK}ms", "n soft"),
-        ("numbers inside", lambda row: count(row["parameters"]), "n soft"),
+    bars = (
+        _bars(entries, "realised", "miss_rate", "Missed in a quiet room"),
+        _bars(entries, "realised_noisy", "miss_rate", "Missed in noise"),
+        _bars(entries, "realised", "fa_per_hour", "False alarms per hour"),
+    )
+    return f'<div class="trio">{"".join(bars)}</div>{table(entries, columns, caption="", css="stack")}'
+
+
+def _bars(entries: Sequence[Entry], part: str, key: str, title: str) -> str:
+    """One figure of all models, with its interval."""
+    measured = [entry for entry in entries if entry[part] and entry[part][key] is not None]
+    if not measured:
+        return ""
+    top = max(entry[part][f"{key}_ci"][1] for entry in measured) or 1.0
+    columns: list[Column] = [
+        ("model", lambda row: escape(name_of(row)), "name"),
+        ("", lambda row: interval_bar(row[part][key], row[part][f"{key}_ci"], top, goal=None), "bar"),
+        ("", lambda row: percent(row[part][key]) if key == "miss_rate" else rate(row[part][key]), "n strong"),
     ]
-    return table(entries, columns, caption="")
+    return table(measured, columns, caption=title)
 
 
 def _gain(entries: Sequence[Entry], judged: Entry | None) -> str:
@@ -87,14 +101,14 @@ def _matched(entries: Sequence[Entry]) -> str:
         }
         for budget in budgets
     ]
-    columns: list[Column] = [("allowed per hour", lambda row: f"{row['budget']:g}", "name")]
+    columns: list[Column] = [("allowed per hour", lambda row: f"{row['budget']:g} per hour", "name")]
     columns += [_misses_of(str(number), entry) for number, entry in enumerate(entries)]
     noisy = any(entry["realised_noisy"] for entry in entries)
     note = (
         "For comparing models only: here each threshold is chosen on the test recordings themselves, so that it allows "
         f"exactly so many false alarms. {'In brackets: in noise.' if noisy else ''}"
     )
-    found = table(rows, columns, caption="Missed at the same number of false alarms")
+    found = table(rows, columns, caption="Missed at the same number of false alarms", css="stack")
     return f'{found}<p class="soft">{note}</p>' if found else ""
 
 

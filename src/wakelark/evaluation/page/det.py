@@ -10,6 +10,7 @@ from typing import Any
 from wakelark.evaluation.intervals import wilson_interval
 from wakelark.evaluation.page.parts import Entry, name_of
 from wakelark.evaluation.page.svg import (
+    BOTTOM,
     HEIGHT,
     LEFT,
     RIGHT,
@@ -65,7 +66,7 @@ def det_frame(entries: Sequence[Entry]) -> DetFrame | None:
 
 def det_chart(entries: Sequence[Entry], chosen: Entry, frame: DetFrame) -> str:
     """The chart of `chosen`; the mark "here" is where the dial stands, at first the model's own threshold."""
-    bottom = HEIGHT - 42
+    bottom = HEIGHT - BOTTOM
     ticks = [(frame.at(value, 0)[0], f"{value:g}") for value in _TICKS if value >= frame.lowest * 1.6]
     shares = [(frame.at(1, frame.top * k / 5)[1], f"{100 * frame.top * k / 5:g}\u00a0%") for k in range(6)]
     parts = [axes([(LEFT, "none"), *ticks], shares), axis_titles("false alarms per hour", "missed")]

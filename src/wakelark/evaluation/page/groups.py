@@ -42,18 +42,18 @@ def groups(entries: Sequence[Entry]) -> str:
 
 
 def _all(entry: Entry) -> str:
-    return "".join(_group(entry, key, rows) for key, rows in entry["groups"].items() if rows)
+    groups = {key: rows for key, rows in entry["groups"].items() if isinstance(rows, list)}
+    groups |= entry["groups"].get("traits", {})
+    return "".join(_group(entry, key, rows) for key, rows in groups.items() if rows)
 
 
 def _group(entry: Entry, key: str, rows: Rows) -> str:
-    if not isinstance(rows, list) or "name" not in rows[0]:
-        return ""
     misses = "miss_rate" in rows[0]
     if key == "kind" and len(rows) < 2:
         return ""
     columns = _miss_columns(entry, key, rows) if misses else _alarm_columns(entry, rows)
     title = escape(_TITLES.get(key, ("Missed, by " if misses else "False alarms, by ") + plain(key)))
-    more = foldable(f"{len(rows) - _SHOWN} more", table(rows[_SHOWN:], columns, caption="", css="even"))
+    more = foldable(f"{len(rows) - _SHOWN} more", table(rows[_SHOWN:], columns, caption="", css="even"), is_open=False)
     return table(rows[:_SHOWN], columns, caption=title, css="even") + more
 
 

@@ -44,7 +44,7 @@ def _ladder(hours: float, matched: Rows) -> str:
     columns: list[Column] = [
         ("at most, per hour", lambda row: f"{row['fa_per_hour_budget']:g}", "name"),
         ("hours needed", lambda row: f"{_needed(row):.1f}", "n"),
-        ("", lambda row: _progress(hours / _needed(row)), "bar"),
+        ("", lambda row: _progress(hours / _needed(row)), "bar wide"),
         ("", lambda row: _supported(row, hours), ""),
     ]
     told = (

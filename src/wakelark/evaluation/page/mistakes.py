@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,9 +12,12 @@ from wakelark.evaluation.page.parts import Column, Entry, foldable, per_model, s
 from wakelark.evaluation.snippets import Snippet, Trace
 
 Snippets = Mapping[str, Snippet]
+Describe = Callable[[Mapping[str, Any]], tuple[str, str]]
+"""What a row is, and where it comes from; both HTML."""
 _REACH = 7.0
 """Log odds at the lower and the upper edge of a trace."""
 _TEXTS_SHOWN = 12
+_CARDS_SHOWN = 6
 
 
 def false_alarms(entries: Sequence[Entry], snippets: Snippets) -> str:
@@ -33,7 +36,10 @@ def false_alarms(entries: Sequence[Entry], snippets: Snippets) -> str:
 
 def misses(entries: Sequence[Entry], snippets: Snippets) -> str:
     """Positive clips that were not heard."""
-    lead = "Test clips with the phrase that stay below the threshold, the faintest score first."
+    lead = (
+        "Test clips with the phrase, the faintest score first. The score has to reach the dashed threshold within the "
+        "shaded part: not before the phrase is over, and at most a second after."
+    )
     body = per_model(
         entries,
         lambda entry: _cards(entry, entry["missed_clips"], snippets, _missed),
@@ -77,15 +83,20 @@ def _texts(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     never = f'<p class="soft">{count(len(rows) - len(waking))} of {count(len(rows))} texts never woke it.</p>'
-    more = foldable(f"{len(waking) - _TEXTS_SHOWN} more", table(waking[_TEXTS_SHOWN:], columns, caption=""))
+    more = foldable(
+        f"{len(waking) - _TEXTS_SHOWN} more", table(waking[_TEXTS_SHOWN:], columns, caption=""), is_open=False
+    )
     return table(waking[:_TEXTS_SHOWN], columns, caption="") + (more if len(waking) > _TEXTS_SHOWN else "") + never
 
 
-def _cards(entry: Entry, rows: Sequence[Mapping[str, Any]], snippets: Snippets, describe: Any) -> str:
-    if not rows:
+def _cards(entry: Entry, rows: Sequence[Mapping[str, Any]], snippets: Snippets, describe: Describe) -> str:
+    """The first mistakes open, the others folded away."""
+    cards = [_card(entry, row, snippets.get(row["sound"]), describe(row)) for row in rows]
+    first, others = "".join(cards[:_CARDS_SHOWN]), "".join(cards[_CARDS_SHOWN:])
+    if not first:
         return ""
-    cards = "".join(_card(entry, row, snippets.get(row["sound"]), describe(row)) for row in rows)
-    return f'<ol class="clips">{cards}</ol>'
+    more = foldable(f"{len(cards) - _CARDS_SHOWN} more", f'<ol class="clips">{others}</ol>', is_open=False)
+    return f'<ol class="clips">{first}</ol>' + (more if others else "")
 
 
 def _alarm(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -125,31 +136,30 @@ def _card(entry: Entry, row: Mapping[str, Any], snippet: Snippet | None, told: t
 
 def _pictured(snippet: Snippet, threshold: float, peak: float) -> str:
     """Spectrogram and trace one below the other, on one time axis."""
-    seconds = snippet.seconds
     picture = f'<img src="{escape(snippet.picture)}" alt="" width="250" height="40">'
+    trace = _trace(snippet, snippet.trace, threshold, peak) if snippet.trace else ""
     return (
-        f'<div class="seen" data-seconds="{seconds:.2f}">{picture}{_trace(snippet.trace, seconds, threshold, peak)}'
-        '<i class="head" hidden></i></div>'
+        f'<div class="seen" data-seconds="{snippet.seconds:.2f}">{picture}{trace}<i class="playhead" hidden></i></div>'
     )
 
 
-def _trace(trace: Trace, seconds: float, threshold: float, peak: float) -> str:
-    if not trace.scores:
-        return ""
-    points = [(1000 * time_s / seconds, _height(value)) for time_s, value in zip(*_columns(trace), strict=True)]
+def _trace(snippet: Snippet, trace: Trace, threshold: float, peak: float) -> str:
+    across = 1000 / snippet.seconds
+    points = [
+        ((trace.first_s + step * trace.step_s) * across, _height(value)) for step, value in enumerate(trace.scores)
+    ]
     path = " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
-    level = _height(threshold)
-    first, last = points[0][0], points[-1][0]
+    counts = ""
+    if snippet.counts_s:
+        begin, end = (second * across for second in snippet.counts_s)
+        counts = f'<rect x="{begin:.0f}" width="{end - begin:.0f}" y="0" height="100"/>'
+    level, first, last = _height(threshold), points[0][0], points[-1][0]
     label = f"Score over time, at most {score(peak)}; the threshold is {score(threshold)}"
     return (
-        f'<svg class="trace" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        f'<svg class="trace" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{label}">{counts}'
         f'<polygon points="{first:.0f},100 {path} {last:.0f},100"/><polyline points="{path}"/>'
         f'<line x1="0" x2="1000" y1="{level:.1f}" y2="{level:.1f}"/></svg>'
     )
-
-
-def _columns(trace: Trace) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return trace.times_s, trace.scores
 
 
 def _height(probability: float) -> float:

@@ -12,8 +12,9 @@ from wakelark.evaluation.uses import GOOD_MISS_RATE, Answer, Use, uses
 from wakelark.evaluation.verdict import duration
 
 _LARK = (
-    '<svg class="lark" viewBox="0 0 44 24" aria-hidden="true"><path d="M2 15c6-1 9-4 12-9 1 6 4 9 9 10 5 0 9-2 11-6"/>'
-    '<path d="M34 10c2-3 5-3 8-2-2 1-3 2-4 4"/><circle cx="37.4" cy="8.6" r=".9"/></svg>'
+    '<svg class="lark" viewBox="0 0 32 24" aria-hidden="true">'
+    '<path d="M2 17C9 18 13 15.5 15.5 12 18 8.5 21 7 24 7.4L29.5 9 25 10.6C24 15.6 19.5 20 12.5 20 8 20 4.5 19 2 17Z"/>'
+    '<path class="wing" d="M9.5 13.5C8.5 8 11 3.5 15.5 1.5 15 5.5 16.5 8.5 19.5 9.5 16 10 13 11.5 9.5 13.5Z"/></svg>'
 )
 _MARKS: dict[Answer, str] = {
     "yes": '<path d="M5 10.5l3.4 3.4L15 7"/>',
@@ -38,7 +39,7 @@ def header(report: Mapping[str, Any], entries: Sequence[Entry]) -> str:
         f'<p class="verdict"><span class="grade {grade}">{grade.capitalize()}</span> {escape(verdict["headline"])}</p>'
         f'<p class="soft">{graded} Every range on this page is a 95{NO_BREAK}% interval: where the truth lies, as '
         "far as so much test audio can tell.</p>"
-        f"{foldable('The same in words', f'<ul>{words}</ul>') if words else ''}</header>"
+        f"{foldable('The same in words', f'<ul>{words}</ul>' if words else '', is_open=False)}</header>"
     )
 
 
@@ -147,8 +148,8 @@ def _notes(entry: Entry) -> str:
         f"{entry['fa_per_hour_budget']:g} false alarms per hour. A notch marks the goal."
     ]
     if figures["miss_rate_bootstrap_ci"]:
-        who = "clip by clip" if figures["bootstrap_unit"] == "clip" else f"whole {figures['bootstrap_unit']}s"
-        notes.append(f"Drawing {escape(who)}, the misses lie at {percent_range(figures['miss_rate_bootstrap_ci'])}.")
+        unit = escape(figures["bootstrap_unit"])
+        notes.append(f"Drawn {unit} by {unit}, the misses lie at {percent_range(figures['miss_rate_bootstrap_ci'])}.")
     if figures["live_alarms"] is not None and figures["live_alarms"] != figures["false_alarms"]:
         notes.append(f"Run live, alarms close together are one: {count(figures['live_alarms'])}.")
     if latency := entry.get("latency"):

@@ -55,9 +55,9 @@ def per_model(entries: Sequence[Entry], render: Callable[[Entry], str], *, witho
     )
 
 
-def foldable(title: str, body: str) -> str:
-    """A part that is folded away at first; both arguments are HTML. Nothing without a body."""
-    return f"<details><summary>{title}</summary>{body}</details>" if body else ""
+def foldable(title: str, body: str, *, is_open: bool) -> str:
+    """A part that can be folded away; both texts are HTML. Nothing without a body."""
+    return f"<details{' open' if is_open else ''}><summary>{title}</summary>{body}</details>" if body else ""
 
 
 def table(rows: Rows, columns: Sequence[Column], *, caption: str, css: str = "") -> str:
@@ -80,7 +80,9 @@ def table(rows: Rows, columns: Sequence[Column], *, caption: str, css: str = "")
 
 def _cells(row: Mapping[str, Any], columns: Sequence[Column]) -> str:
     (_, first, css), *others = columns
-    cells = "".join(f'<td class="{other_css}">{cell(row)}</td>' for _, cell, other_css in others)
+    cells = "".join(
+        f'<td class="{other_css}" data-label="{escape(title)}">{cell(row)}</td>' for title, cell, other_css in others
+    )
     return f'<th scope="row" class="{css}">{first(row)}</th>{cells}'
 
 

@@ -50,7 +50,7 @@ for (const clip of document.querySelectorAll(".clip:has(audio)")) {
   const button = clip.querySelector(".play");
   const label = button.querySelector(".out");
   const seen = clip.querySelector(".seen");
-  const head = seen.querySelector(".head");
+  const head = seen.querySelector(".playhead");
   const name = clip.querySelector(".what").textContent;
   const state = () => {
     const playing = !audio.paused;
@@ -85,13 +85,3 @@ for (const clip of document.querySelectorAll(".clip:has(audio)")) {
   audio.addEventListener("ended", state);
   state();
 }
-
-// A print shows everything that is folded away.
-let folded = [];
-addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
-  for (const part of folded) part.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const part of folded) part.open = false;
-});

@@ -54,11 +54,8 @@ def _provenance(rows: Rows) -> str:
     ]
     licences = sorted({row["licence"] for row in rows})
     told = escape(", ".join(licences[:6])) + (f" and {len(licences) - 6} more" if len(licences) > 6 else "")
-    return (
-        foldable(f"{len(rows)} sources and their licences <small>{told}</small>", table(rows, columns, caption=""))
-        if rows
-        else ""
-    )
+    title = f"{count(len(rows))} sources and their licences <small>{told}</small>"
+    return foldable(title, table(rows, columns, caption=""), is_open=False)
 
 
 def _ready_made(rows: Rows) -> str:
@@ -67,7 +64,7 @@ def _ready_made(rows: Rows) -> str:
         ("licence", lambda row: escape(row["licence"]), ""),
         ("note", lambda row: escape(row["note"]), "soft"),
     ]
-    return foldable("Ready-made weights inside the models", table(rows, columns, caption=""))
+    return foldable("Ready-made weights inside the models", table(rows, columns, caption=""), is_open=False)
 
 
 def _counts(rows: Rows) -> str:
@@ -79,11 +76,5 @@ def _counts(rows: Rows) -> str:
         ("voices", lambda row: count(row["voices"]), "n"),
         ("hours", lambda row: f"{row['hours']:.2f}", "n"),
     ]
-    return (
-        foldable(
-            f"{count(sum(row['clips'] for row in rows))} clips by split, kind and engine",
-            table(rows, columns, caption=""),
-        )
-        if rows
-        else ""
-    )
+    title = f"{count(sum(row['clips'] for row in rows))} clips by split, kind and engine"
+    return foldable(title, table(rows, columns, caption=""), is_open=False)

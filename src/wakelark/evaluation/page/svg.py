@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 480, 290
-LEFT, RIGHT, TOP, BOTTOM = 50, 10, 14, 42
+LEFT, RIGHT, TOP, BOTTOM = 50, 10, 14, 48
 
 Scale = Callable[[float], float]
 Point = tuple[float, float]

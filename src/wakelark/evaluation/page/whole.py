@@ -15,6 +15,7 @@ from typing import Any
 
 from wakelark.evaluation.page import compare, groups, limits, mistakes, opening, sources, training
 from wakelark.evaluation.page.dial import dial
+from wakelark.evaluation.page.health import health
 from wakelark.evaluation.page.parts import entries_of
 from wakelark.evaluation.snippets import Snippet
 
@@ -81,6 +82,7 @@ def _page(
         groups.groups(entries),
         compare.compare(entries, report.get("judged")),
         limits.limits(entries, compare.rows_of(entries)),
+        health(report.get("health")),
         training.training(metrics, report["distillation"], report["stages"]),
         sources.sources(report),
         limits.method() if entries else "",
