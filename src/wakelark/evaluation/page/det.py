@@ -33,7 +33,7 @@ _LABELS_APART = 26.0
 
 @dataclass(frozen=True, slots=True)
 class DetFrame:
-    """The scales that all models of a page share.
+    """The scales of a chart.
 
     Attributes:
         lowest: alarms per hour at the left edge, which also stands for none.
@@ -55,13 +55,14 @@ def with_curve(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry["det"] is not None and entry["realised"]["positives"]]
 
 
-def det_frame(entries: Sequence[Entry]) -> DetFrame | None:
-    """Scales that hold all curves; None without any."""
+def det_frame(entries: Sequence[Entry], chosen: Entry) -> DetFrame:
+    """Scales that hold the curves of all models, and of `chosen`, which has one, also that in noise and its interval."""
     shown = with_curve(entries)
-    if not shown:
-        return None
     lowest = min(0.1, *(0.4 / entry["realised"]["hours"] for entry in shown))
-    return DetFrame(lowest, min(1.0, nice_top(1.1 * max(_highest(entry) for entry in shown))))
+    highest = [chosen["realised"]["miss_rate_ci"][1], *(entry["det"]["miss_rate"][0] for entry in shown)]
+    if chosen["det_noisy"]:
+        highest.append(chosen["det_noisy"]["miss_rate"][0])
+    return DetFrame(lowest, min(1.0, nice_top(1.05 * max(highest))))
 
 
 def det_chart(entries: Sequence[Entry], chosen: Entry, frame: DetFrame) -> str:
@@ -137,9 +138,3 @@ def _presets(frame: DetFrame, entry: Entry) -> str:
             parts.append(f'<text class="{css}" x="{x + 6:.1f}" y="{y - 9:.1f}">{escape(preset["name"])}</text>')
             last = x
     return "".join(parts)
-
-
-def _highest(entry: Entry) -> float:
-    """What the chart must reach up to: the misses at the fewest alarms, and at the own threshold with its interval."""
-    lines = [entry["det"], entry["det_noisy"]] if entry["det_noisy"] else [entry["det"]]
-    return max(entry["realised"]["miss_rate_ci"][1], *(det["miss_rate"][0] for det in lines))

@@ -14,7 +14,7 @@ from typing import Any
 
 from wakelark.evaluation.intervals import poisson_interval, wilson_interval
 from wakelark.evaluation.page.charts import score_chart, score_place
-from wakelark.evaluation.page.det import MOST_PER_HOUR, DetFrame, det_chart, det_frame
+from wakelark.evaluation.page.det import MOST_PER_HOUR, det_chart, det_frame
 from wakelark.evaluation.page.numbers import count, how_often, percent, percent_range, rate, rate_range, score
 from wakelark.evaluation.page.parts import Entry, legend, per_model, section
 from wakelark.evaluation.verdict import duration
@@ -41,12 +41,9 @@ class Stop:
 
 def dial(entries: Sequence[Entry]) -> str:
     """The section with slider, curve and scores of every model."""
-    frame = det_frame(entries)
-    if frame is None:
-        return ""
     body = per_model(
         entries,
-        lambda entry: _panel(entries, entry, frame) if stops(entry) else "",
+        lambda entry: _panel(entries, entry) if stops(entry) else "",
         without="Without both clips of the phrase and other recordings there is no trade-off to show.",
     )
     lead = (
@@ -113,7 +110,8 @@ def nearest(entry: Entry, threshold: float) -> str:
     presets = entry.get("presets") or []
     if not presets:
         own = entry["threshold"]
-        return "as shipped" if threshold == own else f"{'stricter' if threshold > own else 'more eager'} than shipped"
+        other = "stricter" if threshold > own else "more eager"
+        return "the threshold it ships with" if threshold == own else f"{other} than it ships"
     name = min(presets, key=lambda preset: abs(_odds(preset["threshold"]) - _odds(threshold)))["name"]
     same = [preset["name"] for preset in presets if preset["threshold"] == threshold]
     return f"the preset “{' and '.join(same)}”" if same else f"nearest preset: “{name}”"
@@ -124,8 +122,8 @@ def _odds(probability: float) -> float:
     return math.log(clipped / (1 - clipped))
 
 
-def _panel(entries: Sequence[Entry], entry: Entry, frame: DetFrame) -> str:
-    places = stops(entry)
+def _panel(entries: Sequence[Entry], entry: Entry) -> str:
+    places, frame = stops(entry), det_frame(entries, entry)
     rows = [figures(entry, stop) for stop in places]
     start = next(number for number, stop in enumerate(places) if stop.threshold == entry["threshold"])
     data: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}

@@ -121,7 +121,7 @@ def _card(entry: Entry, row: Mapping[str, Any], snippet: Snippet | None, told: t
     picture = _pictured(snippet, entry["threshold"], row["score"]) if snippet else ""
     sound = (
         f'<audio controls preload="none" src="{escape(snippet.sound)}"></audio>'
-        f'<button type="button" class="play" hidden><svg viewBox="0 0 20 20" aria-hidden="true">'
+        f'<button type="button" class="play"><svg viewBox="0 0 20 20" aria-hidden="true">'
         f'<path class="go" d="M7 5l8 5-8 5z"/><path class="halt" d="M6 5h3v10H6zM11 5h3v10h-3z"/></svg>'
         f'<span class="out">Play</span></button>'
         if snippet

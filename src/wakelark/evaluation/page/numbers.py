@@ -33,12 +33,14 @@ def percent_range(interval: Sequence[float]) -> str:
 
 
 def rate(per_hour: float | None) -> str:
-    """Events per hour, a dash for None.
+    """Events per hour, a dash for None; so many that nobody counts them, without decimals.
 
-    >>> rate(0.5)
-    '0.50'
+    >>> rate(0.5), rate(6220.12)
+    ('0.50', '6,220')
     """
-    return NOTHING if per_hour is None else f"{per_hour:.2f}"
+    if per_hour is None:
+        return NOTHING
+    return f"{per_hour:.2f}" if per_hour < 100 else f"{per_hour:,.0f}"
 
 
 def rate_range(interval: Sequence[float]) -> str:
@@ -47,7 +49,7 @@ def rate_range(interval: Sequence[float]) -> str:
     >>> rate_range((0.02, 4.317))
     '0.02 to 4.32'
     """
-    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+    return f"{rate(interval[0])} to {rate(interval[1])}"
 
 
 def count(number: int) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from wakelark.evaluation.page.numbers import NO_BREAK, count, how_often, percent, percent_range, rate, rate_range, score
 from wakelark.evaluation.page.parts import Entry, foldable, interval_bar, name_of, per_model, section
-from wakelark.evaluation.uses import GOOD_MISS_RATE, Answer, Use, uses
+from wakelark.evaluation.page.uses import GOOD_MISS_RATE, Answer, Use, uses
 from wakelark.evaluation.verdict import duration
 
-_LARK = (
+LARK = (
     '<svg class="lark" viewBox="0 0 32 24" aria-hidden="true">'
     '<path d="M2 17C9 18 13 15.5 15.5 12 18 8.5 21 7 24 7.4L29.5 9 25 10.6C24 15.6 19.5 20 12.5 20 8 20 4.5 19 2 17Z"/>'
     '<path class="wing" d="M9.5 13.5C8.5 8 11 3.5 15.5 1.5 15 5.5 16.5 8.5 19.5 9.5 16 10 13 11.5 9.5 13.5Z"/></svg>'
@@ -34,7 +34,7 @@ def header(report: Mapping[str, Any], entries: Sequence[Entry]) -> str:
     words = "".join(f"<li>{escape(line)}</li>" for line in verdict["details"])
     graded = f"Graded by the {escape(name_of(entries[0]).lower())} model." if entries else ""
     return (
-        f'<header><p class="brand">{_LARK}<span>wakelark report</span></p>'
+        f'<header><p class="brand">{LARK}<span>wakelark report</span></p>'
         f"<h1>{escape(report['phrase'])}</h1>"
         f'<p class="verdict"><span class="grade {grade}">{grade.capitalize()}</span> {escape(verdict["headline"])}</p>'
         f'<p class="soft">{graded} Every range on this page is a 95{NO_BREAK}% interval: where the truth lies, as '
@@ -108,7 +108,7 @@ def _figures(entry: Entry, miss_top: float, alarm_top: float) -> str:
     realised, noisy = entry["realised"], entry["realised_noisy"]
     blocks = [_misses("Missed in a quiet room", realised, miss_top)]
     if noisy:
-        blocks.append(_misses(f"Missed in noise, {entry['snr_db']:g}{NO_BREAK}dB below", noisy, miss_top))
+        blocks.append(_misses(f"Missed in noise at {entry['snr_db']:g}{NO_BREAK}dB", noisy, miss_top))
     blocks.append(_alarms(entry, alarm_top))
     return f'<div class="figures">{"".join(blocks)}</div><p class="notes">{_notes(entry)}</p>'
 

@@ -38,7 +38,8 @@ def section(anchor: str, title: str, lead: str, body: str) -> str:
 
 
 def per_model(entries: Sequence[Entry], render: Callable[[Entry], str], *, without: str) -> str:
-    """A block for each model, of which the page's switch shows one; nothing when no model has anything to show.
+    """A block for each model, of which the page's switch shows one, at first the first; nothing when no model has
+    anything to show.
 
     Args:
         entries: the models.
@@ -50,7 +51,8 @@ def per_model(entries: Sequence[Entry], render: Callable[[Entry], str], *, witho
         return ""
     nothing = f'<p class="none">{without}</p>'
     return "".join(
-        f'<div class="of" data-model="{number}"><p class="whose">{escape(name_of(entry))}</p>{block or nothing}</div>'
+        f'<div class="of" data-model="{number}"{" hidden" if number else ""}>'
+        f'<p class="whose">{escape(name_of(entry))}</p>{block or nothing}</div>'
         for number, (entry, block) in enumerate(zip(entries, blocks, strict=True))
     )
 
@@ -75,7 +77,7 @@ def table(rows: Rows, columns: Sequence[Column], *, caption: str, css: str = "")
     head = "".join(f'<th scope="col" class="{css}">{escape(title)}</th>' for title, _, css in columns)
     body = "".join(f"<tr>{_cells(row, columns)}</tr>" for row in rows)
     listed = f"{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll" tabindex="0"><table class="{css}">{listed}</table></div>'
+    return f'<div class="scroll"><table class="{css}">{listed}</table></div>'
 
 
 def _cells(row: Mapping[str, Any], columns: Sequence[Column]) -> str:

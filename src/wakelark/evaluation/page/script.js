@@ -1,8 +1,6 @@
-// Everything on the page can be read without this script. It shows one model at a time, moves the threshold, and plays.
+// Everything on the page can be read without this script. It shows another model, moves the threshold, and plays.
 // It works nothing out: every figure was worked out when the page was written, and is looked up here.
 "use strict";
-document.documentElement.classList.add("js");
-
 const choices = [...document.querySelectorAll(".switch input")];
 const blocks = [...document.querySelectorAll(".of")];
 const showModel = () => {
@@ -64,17 +62,14 @@ for (const clip of document.querySelectorAll(".clip:has(audio)")) {
     head.style.left = `${100 * share}%`;
     requestAnimationFrame(follow);
   };
-  audio.controls = false;
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    if (!audio.paused) return audio.pause();
-    audio.currentTime = 0;
-    audio.play();
-  });
+  const playFrom = (second) => {
+    audio.currentTime = second;
+    audio.play().catch(state); // stopped before it began
+  };
+  button.addEventListener("click", () => (audio.paused ? playFrom(0) : audio.pause()));
   seen.addEventListener("click", (event) => {
     const box = seen.getBoundingClientRect();
-    audio.currentTime = ((event.clientX - box.left) / box.width) * Number(seen.dataset.seconds);
-    audio.play();
+    playFrom(((event.clientX - box.left) / box.width) * Number(seen.dataset.seconds));
   });
   audio.addEventListener("play", () => {
     for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();

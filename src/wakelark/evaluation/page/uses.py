@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from wakelark.evaluation.page.numbers import rate
 from wakelark.evaluation.verdict import FEWEST_CLIPS, FEWEST_HOURS, duration
 
 Answer = Literal["yes", "partly", "no", "unknown"]
@@ -47,31 +48,31 @@ def uses(model: Mapping[str, Any]) -> list[Use]:
 
 
 def _misses(what: str, figures: Mapping[str, Any], how: str) -> Use:
-    rate, clips = figures["miss_rate"], figures["positives"]
-    if rate is None:
+    share, clips = figures["miss_rate"], figures["positives"]
+    if share is None:
         return Use(what, "unknown", "No test clips with the phrase.")
     low, high = (100 * bound for bound in figures["miss_rate_ci"])
-    why = f"Of 100 calls it misses about {100 * rate:.0f} ({low:.0f} to {high:.0f}){how}."
+    why = f"Of 100 calls it misses about {100 * share:.0f} ({low:.0f} to {high:.0f}){how}."
     if clips < FEWEST_CLIPS:
         return Use(what, "unknown", f"{why} But only {clips} clips were heard.")
-    return Use(what, _graded(rate, GOOD_MISS_RATE, USABLE_MISS_RATE), why)
+    return Use(what, _graded(share, GOOD_MISS_RATE, USABLE_MISS_RATE), why)
 
 
 def _left_on(model: Mapping[str, Any]) -> Use:
     what, figures, budget = "Stays silent while others talk all day", model["realised"], model["fa_per_hour_budget"]
-    rate = figures["fa_per_hour"]
-    if rate is None:
+    alarms_per_hour = figures["fa_per_hour"]
+    if alarms_per_hour is None:
         return Use(what, "unknown", "No recordings without the phrase were heard.")
     low, high = figures["fa_per_hour_ci"]
     times = {0: "It never woke by mistake", 1: "It woke by mistake once"}.get(
         figures["false_alarms"], f"It woke by mistake {figures['false_alarms']} times"
     )
-    why = f"{times} in {duration(figures['hours'])}: in truth {low:.2f} to {high:.2f} an hour."
+    why = f"{times} in {duration(figures['hours'])}; the true rate lies between {rate(low)} and {rate(high)} an hour."
     if model["synthetic_negatives"]:
         return Use(what, "unknown", f"{why} But all of that was synthetic speech.")
     if figures["hours"] < FEWEST_HOURS:
         return Use(what, "unknown", f"{why} That is too little to tell.")
-    if rate > 2 * budget:
+    if alarms_per_hour > 2 * budget:
         return Use(what, "no", f"{why} Wanted is at most {budget:g}.")
     if high <= budget:
         return Use(what, "yes", why)
