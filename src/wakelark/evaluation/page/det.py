@@ -56,7 +56,7 @@ def with_curve(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def det_frame(entries: Sequence[Entry], chosen: Entry) -> DetFrame:
-    """Scales that hold the curves of all models, and of `chosen`, which has one, also that in noise and its interval."""
+    """Scales that hold the curves of all models, and of `chosen`, which must have one, that in noise too."""
     shown = with_curve(entries)
     lowest = min(0.1, *(0.4 / entry["realised"]["hours"] for entry in shown))
     highest = [chosen["realised"]["miss_rate_ci"][1], *(entry["det"]["miss_rate"][0] for entry in shown)]

@@ -33,7 +33,7 @@ def sources(report: Mapping[str, Any]) -> str:
 def _hours(hours: Mapping[str, Mapping[str, float]]) -> str:
     rows: list[dict[str, Any]] = [{"role": role, "kinds": kinds} for role, kinds in hours.items()]
     columns: list[Column] = [
-        ("hours used for", lambda row: escape(_ROLES.get(row["role"], row["role"])), "name"),
+        ("hours used for", lambda row: escape(_ROLES[row["role"]]), "name"),
         *(_hours_of(kind) for kind in sorted({kind for kinds in hours.values() for kind in kinds})),
         ("together", lambda row: f"{sum(row['kinds'].values()):.1f}", "n strong"),
     ]
