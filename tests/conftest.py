@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, not about the law it tests.
+settings.register_profile("wakelark", deadline=None)
+settings.load_profile("wakelark")
 
 # Before torch or onnxruntime start their threads: two busy pools on two cores are slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -91,7 +91,7 @@ def test_events_fall_into_their_blocks() -> None:
 
 
 @given(clips=scores, events=scores, seed=st.integers(0, 1000))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_draw_is_the_curve_of_what_was_drawn(clips: list[float], events: list[float], seed: int) -> None:
     """Clips and blocks written out as often as they were drawn give the same miss rate as their weights."""
     rng = np.random.default_rng(seed)

@@ -93,7 +93,7 @@ def test_containers(tmp_path: Path, name: str) -> None:
     assert np.sqrt(np.mean(audio[4000:12000] ** 2)) == pytest.approx(0.5 / math.sqrt(2), rel=0.02)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rate=st.sampled_from([4000, 8000, 11025, 22050, 44100, 48000, 96000, 192000]), seconds=st.floats(0.1, 1.5))
 def test_resampling_keeps_duration_and_level(
     tmp_path_factory: pytest.TempPathFactory, rate: int, seconds: float
@@ -199,7 +199,7 @@ def test_hostile_headers(tmp_path: Path, content: bytes, expected: str) -> None:
     assert reason(tmp_path / "a.wav") == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(position=st.integers(0, 60), value=st.integers(0, 255), cut=st.integers(0, 200))
 def test_damaged_wav_is_audio_or_bad_audio(
     tmp_path_factory: pytest.TempPathFactory, position: int, value: int, cut: int

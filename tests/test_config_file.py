@@ -176,7 +176,7 @@ class TestDump:
         config = load_config(None, overrides=["phrase=hey computer"], preset=preset)
         assert load_config(written(dump_config(config)), overrides=[], preset=None) == config
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
     def test_any_phrase_survives(self, phrase: str) -> None:
         assert parse(dump({"phrase": phrase}), name="x").value == {"phrase": phrase}

@@ -50,7 +50,7 @@ def test_scores_equal_the_definition(detector: Detector) -> None:
     assert detector.score(audio) == pytest.approx(expected_scores(audio), abs=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 5000) | st.integers(1, 3), min_size=1, max_size=40), st.booleans())
 def test_any_chunking_gives_the_same_scores_and_detections(
     detector: Detector, sizes: list[int], as_floats: bool
@@ -235,15 +235,15 @@ def test_missing_file_and_folder_say_what_to_do(tmp_path: Path) -> None:
 def test_runtime_starts_light_and_fast(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "model.onnx")
     code = (
-        "import sys, time; start = time.perf_counter(); import wakelark; wakelark.Detector.load(sys.argv[1]);"
+        "import sys, time; start = time.process_time(); import wakelark; wakelark.Detector.load(sys.argv[1]);"
         "heavy = {'torch', 'onnx', 'pydantic', 'typer', 'scipy', 'soundfile'} & set(sys.modules);"
-        "assert not heavy, heavy; print(time.perf_counter() - start)"
+        "assert not heavy, heavy; print(time.process_time() - start)"
     )
     seconds = min(
         float(subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True).stdout)
         for _ in range(2)
     )
-    assert seconds < 1.5  # the aim is 0.5 s on an idle machine; this one may be busy
+    assert seconds < 1.5  # CPU time; the aim is 0.5 s, this machine may be slow
 
 
 def test_memory_stays_flat_over_hours(tmp_path: Path) -> None:
@@ -262,9 +262,9 @@ def test_memory_stays_flat_over_hours(tmp_path: Path) -> None:
 
 def test_silence_is_not_slower_than_noise(detector: Detector) -> None:
     def seconds(audio: np.ndarray) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         detector.score(audio)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     noise = (np.random.default_rng(0).standard_normal(SAMPLE_RATE * 60) * 0.1).astype(np.float32)
     fading = (noise * np.float32(1e-20)).astype(np.float32)

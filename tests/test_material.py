@@ -11,7 +11,7 @@ import pytest
 from wakelark.audio import SAMPLE_RATE, write_wav
 from wakelark.config import Config
 from wakelark.config_file import dump_config
-from wakelark.corpus.manifest import read_manifest
+from wakelark.corpus.manifest import read_manifest, write_manifest
 from wakelark.errors import BusyError, ConfigError, DataError
 from wakelark.export.parity import probe_audio
 from wakelark.pipeline.add_clips import Added, add_clips
@@ -180,6 +180,22 @@ def test_one_sound_is_not_added_in_two_roles(run: RunFolder, clips: Path) -> Non
     got = add(run, clips, "negative")
     assert len([why for _, why in got.refused if "as a hard negative already" in why]) == 3
     assert {clip.samples > 5 * SAMPLE_RATE for clip in got.taken} == {True}  # the two that were too long before
+
+
+def test_a_mined_sound_may_be_added_and_is_then_no_longer_on_trial(run: RunFolder) -> None:
+    run.config.write_text(dump_config(Config(phrase="hey you", negatives="/radio")))
+    folder = harvested(run, "keep", "keep")
+    write_manifest(material(run).clips, run.manifest)  # it was trained with, and undone
+    assert len(material(run).mined) == 2
+    assert material(run).added_key == ""
+    (folder / "1.wav").unlink()
+    assert len(add(run, folder, "hard-negative").taken) == 1
+    got = material(run)
+    assert (len(got.mined), got.facts["mined"]) == (
+        0, {"kept": 0, "quarantined": 0, "deleted": 1, "repeated": 1, "refused": []}
+    )  # fmt: skip
+    assert got.added_key == got.key != ""
+    assert got.with_mined(()).key == got.key
 
 
 def test_a_deleted_line_is_taken_back_and_may_be_added_again(run: RunFolder, clips: Path) -> None:

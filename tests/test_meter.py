@@ -14,7 +14,7 @@ from wakelark.pipeline.meter import Meter
 def test_wall_time_is_not_processor_time() -> None:
     with Meter() as meter:
         time.sleep(0.3)
-    assert meter.cost.wall_s == pytest.approx(0.3, abs=0.25)
+    assert meter.cost.wall_s > 0.29
     assert meter.cost.cpu_s < 0.2
 
 

@@ -96,7 +96,7 @@ def test_phonemes_work_before_and_after_speaking() -> None:
 
 
 @given(rows, rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_distance_is_symmetric_and_zero_only_for_the_same_sounds(a: list[str], b: list[str]) -> None:
     assert distance(a, b) == pytest.approx(distance(b, a))
     assert distance(a, a) == 0
@@ -104,7 +104,7 @@ def test_distance_is_symmetric_and_zero_only_for_the_same_sounds(a: list[str], b
 
 
 @given(rows, rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_distance_equals_the_textbook_recursion(a: list[str], b: list[str]) -> None:
     x, y = flatten(a), flatten(b)
     table = np.zeros((len(x) + 1, len(y) + 1))
@@ -120,7 +120,7 @@ def test_distance_equals_the_textbook_recursion(a: list[str], b: list[str]) -> N
 
 
 @given(rows, rows, rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_phrase_is_found_inside_anything(before: list[str], phrase: list[str], after: list[str]) -> None:
     assert contains_phrase([*before, *phrase, *after], phrase)
 

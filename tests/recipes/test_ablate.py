@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CommandLine, Trained
+from .conftest import TIMEOUT_S, CommandLine, Trained
 
 TINY = [
     "--phrase", "alexa", "--preset", "smoke", "--seeds", "2", "--set", "training.steps=20",
@@ -22,11 +22,11 @@ def ablated(wakelark: CommandLine, smoke: Trained, tmp_path_factory: pytest.Temp
     """A finished ablation that was interrupted once. `smoke` has filled the cache with the phrase's speech."""
     folder = tmp_path_factory.mktemp("ablation") / "out"
     process = wakelark.start("ablate", *TINY, "--arms", "A0", "--arms", "B", "--out", folder)
-    end_s = time.monotonic() + 120
+    end_s = time.monotonic() + TIMEOUT_S
     while process.poll() is None and not list(folder.glob("alexa/runs/*.json")) and time.monotonic() < end_s:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 143, said
     assert "Go on with: wakelark ablate" in said
     assert "Traceback" not in said

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from .conftest import CommandLine, Trained
+from .conftest import TIMEOUT_S, CommandLine, Trained
 
 
 def assert_one_message(done: subprocess.CompletedProcess[str], code: int) -> None:
@@ -44,7 +44,7 @@ def test_a_run_in_use_is_left_alone(wakelark: CommandLine, tmp_path: Path) -> No
         next(line for line in first.stderr if line.startswith("speech"))  # it has begun
         second = wakelark.run("train", "--resume", "--out", tmp_path / "run")
         first.terminate()
-        first.communicate(timeout=60)
+        first.communicate(timeout=TIMEOUT_S)
     assert_one_message(second, 6)
     assert str(first.pid) in second.stderr
     assert first.returncode == 143
@@ -60,7 +60,7 @@ def test_a_worker_that_is_killed_is_told_from_a_bug(smoke: Trained, wakelark: Co
         while not (workers := worker_processes(process.pid)):
             assert process.poll() is None
         os.kill(workers[0], 9)
-        _, said = process.communicate(timeout=100)
+        _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 5, said
     assert "memory" in said
     assert "--resume --out" in said

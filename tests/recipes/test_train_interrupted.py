@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from subprocess import Popen
 
-from .conftest import CommandLine, Trained
+from .conftest import TIMEOUT_S, CommandLine, Trained
 
 MODELS = ("model.onnx", "model_tiny.onnx")
 
@@ -22,7 +22,7 @@ def signal_at(process: Popen[str], line_start: str, number: signal.Signals) -> s
         if line.startswith(line_start):
             os.killpg(process.pid, number)
             break
-    return said + process.communicate(timeout=60)[1]
+    return said + process.communicate(timeout=TIMEOUT_S)[1]
 
 
 def test_interrupted_and_resumed_gives_the_same_models(smoke: Trained, wakelark: CommandLine, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import CommandLine
+from .conftest import TIMEOUT_S, CommandLine
 
 TINY = [
     "--set", "corpus.recordings=none", "--set", "trunk.espeak_sentences=12", "--set", "trunk.kokoro_sentences=0",
@@ -26,7 +26,7 @@ def test_the_printed_command_goes_on(wakelark: CommandLine, tmp_path: Path) -> N
             if line.startswith("trunk: "):
                 process.send_signal(signal.SIGTERM)
                 break
-        printed, said = process.communicate(timeout=100)
+        printed, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 143, said
     message = json.loads(printed)["error"]
     assert not (folder / "trunk.safetensors").exists()
@@ -34,7 +34,8 @@ def test_the_printed_command_goes_on(wakelark: CommandLine, tmp_path: Path) -> N
     program, *words = shlex.split(message[message.index("wakelark trunk") :])
     assert (program, words) == ("wakelark", ["trunk", "--out", str(folder), *TINY, "--json"])
     done = subprocess.run(
-        [sys.executable, "-m", program, *words], env=wakelark.environment, capture_output=True, text=True, timeout=200,
+        [sys.executable, "-m", program, *words], env=wakelark.environment, capture_output=True, text=True,
+        timeout=TIMEOUT_S,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

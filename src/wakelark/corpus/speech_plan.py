@@ -241,7 +241,7 @@ def _spread(voices: Sequence[Voice], rng: np.random.Generator) -> list[Voice]:
 
 
 def _weighted(misses: Sequence[NearMiss], count: int, nearest: float, rng: np.random.Generator) -> list[NearMiss]:
-    """Up to `count` near misses of at least the distance `nearest`: closer ones more often, all once if there is room."""
+    """Up to `count` near misses of at least the distance `nearest`, closer ones more often, all if there is room."""
     if not misses or count == 0:
         return []
     weights = np.array([1.0 / (1.0 + miss.distance) if miss.distance >= nearest else 0.0 for miss in misses])

@@ -14,13 +14,14 @@ from wakelark.corpus.clip import Clip
 from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import read_manifest, write_manifest
 from wakelark.pipeline.corpus import PLAN_SEED, stream_line
+from wakelark.pipeline.material import MINED
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.training.stream_features import Progress
 
 ROLES = ("positive", "negative", "hard-negative")
 MAX_HARD_S = 10.0
 """A longer hard negative is mostly not hard: `wakelark mine` finds the part that is."""
-_OWN_KINDS = ("own_positive", "own_negative", "mined")
+_OWN_KINDS = ("own_positive", "own_negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,11 @@ def _known(folder: RunFolder, config: Config, added: Sequence[Clip]) -> dict[str
     """
     manifest = read_manifest(folder.manifest) if folder.manifest.is_file() else []
     given_at_start = config.positives is not None or config.negatives is not None
-    lasting = [clip for clip in manifest if given_at_start or not (clip.kind in _OWN_KINDS or _is_own_stream(clip))]
+    # What was mined may be added, too: then it is the user's word that it is no mistake of the search.
+    lasting = [
+        clip for clip in manifest
+        if clip.kind != MINED and (given_at_start or not (clip.kind in _OWN_KINDS or _is_own_stream(clip)))
+    ]  # fmt: skip
     return {clip.id: clip for clip in (*lasting, *added)}
 
 

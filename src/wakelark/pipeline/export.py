@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
@@ -17,51 +16,44 @@ from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.threshold import Choice, choose_threshold
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exports:
-    """Both files, and how their thresholds were chosen."""
+def export_heads(
+    config: Config, folder: RunFolder, clips: Sequence[Clip], *, heads: HeadEnsemble, curve: DetCurve
+) -> Mapping[str, float]:
+    """Choose the threshold on the development curve, write `model.onnx`, checked against torch, and keep the heads.
 
-    accurate: Exported
-    tiny: Exported
-    accurate_choice: Choice
-    tiny_choice: Choice
-
-
-def export_models(
-    config: Config,
-    folder: RunFolder,
-    clips: Sequence[Clip],
-    *,
-    heads: HeadEnsemble,
-    accurate_curve: DetCurve,
-    student: AnyStudent,
-    tiny_curve: DetCurve,
-    created: str,
-) -> Exports:
-    """Choose both thresholds on the development curves, write both models, each checked against torch, and keep both
-    networks in `checkpoints/`.
+    Returns:
+        What the report says of it: "parity" (the largest difference between file and network), "budget_threshold" and
+        "free_threshold" (see `Choice`).
 
     Raises:
-        ModelError: a file does not say what the network says; it is not written.
-        SetupError: a file cannot be written.
+        ModelError: the file does not say what the network says; it is not written.
+        SetupError: the file cannot be written.
     """
-    accurate_choice = choose_threshold(accurate_curve, config.evaluation)
-    tiny_choice = choose_threshold(tiny_curve, config.evaluation)
-    accurate = build_card(
-        config, accurate_facts(heads), accurate_choice, clips, created=created, measured=_measured(accurate_curve)
-    )
-    tiny = build_card(
-        config, student_facts(student), tiny_choice, clips, created=created, measured=_measured(tiny_curve)
-    )
-    exports = Exports(
-        accurate=export_accurate(heads, accurate, folder.accurate),
-        tiny=export_student(student, tiny, folder.tiny),
-        accurate_choice=accurate_choice,
-        tiny_choice=tiny_choice,
-    )
+    choice = choose_threshold(curve, config.evaluation)
+    facts, measured = accurate_facts(heads), _measured(curve)
+    card = build_card(config, facts, choice, clips, created=folder.created, measured=measured)
+    exported = export_accurate(heads, card, folder.accurate)
     save_heads(heads, folder.saved_heads)
+    return _facts(exported, choice)
+
+
+def export_tiny(
+    config: Config, folder: RunFolder, clips: Sequence[Clip], *, student: AnyStudent, curve: DetCurve
+) -> Mapping[str, float]:
+    """The same for `model_tiny.onnx` and the student."""
+    choice = choose_threshold(curve, config.evaluation)
+    facts, measured = student_facts(student), _measured(curve)
+    card = build_card(config, facts, choice, clips, created=folder.created, measured=measured)
+    exported = export_student(student, card, folder.tiny)
     save_student(student, folder.saved_student)
-    return exports
+    return _facts(exported, choice)
+
+
+def _facts(exported: Exported, choice: Choice) -> Mapping[str, float]:
+    return {
+        "parity": exported.difference, "budget_threshold": choice.budget_threshold,
+        "free_threshold": choice.free_threshold,
+    }  # fmt: skip
 
 
 def _measured(curve: DetCurve) -> dict[str, object]:

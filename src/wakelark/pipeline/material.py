@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from wakelark.errors import DataError
 from wakelark.pipeline.harvest_folder import KEEP, FoundSound, harvest_folders, read_list
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.training.stream_features import Progress
+
+MINED = "mined"
+"""The kind of a mined clip."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,25 @@ class Material:
     @property
     def key(self) -> str:
         """16 hex digits of all that is trained on; "" for nothing."""
-        lines = [dataclasses.asdict(clip) for clip in self.clips]
+        return self._key(self.clips)
+
+    @property
+    def added_key(self) -> str:
+        """The same of what was added by hand alone."""
+        return self._key([clip for clip in self.clips if clip.kind != MINED])
+
+    @property
+    def mined(self) -> frozenset[str]:
+        """Ids of the sounds that `wakelark mine` found."""
+        return frozenset(clip.id for clip in self.clips if clip.kind == MINED)
+
+    def with_mined(self, ids: Collection[str]) -> Material:
+        """The same, of the mined sounds only these."""
+        clips = [clip for clip in self.clips if clip.kind != MINED or clip.id in ids]
+        return dataclasses.replace(self, clips=clips)
+
+    def _key(self, clips: Sequence[Clip]) -> str:
+        lines = [dataclasses.asdict(clip) for clip in clips]
         recordings = [[stream.sha256, stream.role, stream.package] for stream in self.streams]
         return content_key(lines, recordings)[:16] if lines or recordings else ""
 
@@ -88,7 +109,7 @@ def _add_mined(material: Material, folders: Sequence[Path], *, workers: int, pro
 
 def _mined_clip(clip: Clip, sound: FoundSound) -> Clip:
     return dataclasses.replace(
-        clip, kind="mined", hard_negative=1, source=sound.source, voice=f"recording/{sound.recording}"
+        clip, kind=MINED, hard_negative=1, source=sound.source, voice=f"recording/{sound.recording}"
     )
 
 

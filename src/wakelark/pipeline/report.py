@@ -22,8 +22,8 @@ from wakelark.model_card import ModelCard
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_source, stream_source, test_noise
-from wakelark.pipeline.export import Exports
 from wakelark.pipeline.report_page import synthetic_stream, write_page
+from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
@@ -40,16 +40,29 @@ def write_report(
     config: Config,
     folder: RunFolder,
     corpus: Corpus,
-    exports: Exports,
     result: TrainingResult,
     *,
+    export: Mapping[str, Mapping[str, float]],
     mined: Sequence[Clip],
     rounds: Sequence[Round],
+    verdicts: Sequence[Verdict],
     quality: TeacherQuality | None,
     warnings: Sequence[str],
     progress: Progress,
 ) -> dict[str, object]:
-    """Measure both files and write `report.json` and `report.html`; returns the report."""
+    """Measure both files and write `report.json` and `report.html`; returns the report.
+
+    Args:
+        config, folder, corpus: of the run.
+        result: of the student's training.
+        export: "accurate" and "tiny" -> what is known of the file's export.
+        mined: clips of the rounds inside the training.
+        rounds: what happened in them.
+        verdicts: on a run that was trained anew: its models before and after.
+        quality: teacher and student in development.
+        warnings: of the stages.
+        progress: called with (done, total, what).
+    """
     positives = [clip_source(clip) for clip in corpus.of("test") if clip.label == 1]
     near = [clip_source(clip) for clip in corpus.of("test", *NEAR_MISS_KINDS)]
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
@@ -57,7 +70,7 @@ def write_report(
     noise = test_noise(NOISE_SNR_DB, corpus.roles("test"))
     models = [
         _measure(config, path, positives, near, streams, noise=noise, name=name, progress=progress)
-        for name, path in (("accurate", exports.accurate.path), ("tiny", exports.tiny.path))
+        for name, path in (("accurate", folder.accurate), ("tiny", folder.tiny))
     ]
     facts = RunFacts(
         phrase=config.phrase,
@@ -77,10 +90,19 @@ def write_report(
         hours=_hours(corpus),
         pretrained=[
             {"name": item.name, "licence": item.licence, "note": item.note}
-            for item in _card(exports.accurate.path).pretrained
+            for item in _card(folder.accurate).pretrained
         ],
-        warnings=[*warnings, *(quality.warnings() if quality else ())],
-        facts=corpus.facts | {"mining": [_round(entry) for entry in rounds], "export": _export_facts(exports)},
+        warnings=[
+            *(text for verdict in verdicts if (text := verdict.warning())),
+            *warnings,
+            *(quality.warnings() if quality else ()),
+        ],
+        facts=corpus.facts
+        | {
+            "mining": [_round(entry) for entry in rounds],
+            "export": export,
+            "retraining": [verdict.facts() for verdict in verdicts],
+        },
     )
     report = build_report(facts, models, seed=config.seed)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
@@ -150,15 +172,3 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
 
 def _round(entry: Round) -> Mapping[str, object]:
     return dataclasses.asdict(entry) | {"kept": entry.kept}
-
-
-def _export_facts(exports: Exports) -> dict[str, object]:
-    return {
-        name: {
-            "parity": exported.difference, "budget_threshold": choice.budget_threshold,
-            "free_threshold": choice.free_threshold,
-        }
-        for name, exported, choice in (
-            ("accurate", exports.accurate, exports.accurate_choice), ("tiny", exports.tiny, exports.tiny_choice),
-        )
-    }  # fmt: skip

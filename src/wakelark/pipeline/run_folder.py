@@ -10,23 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from wakelark.corpus.cache import content_key, write_atomically
 from wakelark.errors import ConfigError
 from wakelark.pipeline.folder_lock import LOCK_FILES, hold_folder
+from wakelark.pipeline.learned import Learned
 from wakelark.pipeline.meter import Cost, Meter
 
 
 class _Record(TypedDict):
     """`stages.json`: what has finished, what everything cost, interrupted sessions included, and the user's material.
 
-    `material` is the key of what `mine` and `add` had brought when the stages were begun, "" for nothing.
+    `material` is the key of what `mine` and `add` had brought when the stages were begun, "" for nothing. `learned` is
+    what the written models have learned of it, None until they are written, and `before` that of the earlier models,
+    whose copies are in `checkpoints/before/`. Both are a `Learned` as plain data.
     """
 
     finished: list[str]
     cost: dict[str, dict[str, float]]
     material: str
+    learned: dict[str, Any] | None
+    before: dict[str, Any] | None
 
 
 def slug(phrase: str) -> str:
@@ -68,6 +73,7 @@ class RunFolder:
         self.tiny = root / "model_tiny.onnx"
         self.results = (self.accurate, self.tiny, self.report, self.report_html)
         self._stages_file = root / "stages.json"
+        self.copies = self.checkpoints / "before"
 
     @property
     def resume_command(self) -> str:
@@ -128,13 +134,72 @@ class RunFolder:
     def begin(self, material: str) -> None:
         """Begin the stages with this material of the user; what was finished with other material counts no more.
 
-        The models and the report of before stay until they are written anew.
+        The models and the report of before stay until they are written anew, and copies of them in
+        `checkpoints/before/` for as long as they are what the next ones are compared with.
         """
         record = self._read_record()
         if record["material"] == material:
             return
+        if record["learned"] is not None:  # the models were written; else those of before are still the ones there
+            record["before"] = (
+                record["learned"] if self._copy_models(is_reported="report" in record["finished"]) else None
+            )
         self.metrics.unlink(missing_ok=True)  # its steps begin again
-        write_atomically(self._stages_file, json.dumps({"finished": [], "cost": {}, "material": material}).encode())
+        record = _Record(finished=[], cost={}, material=material, learned=None, before=record["before"])
+        self._write_record(record)
+
+    def exported(self, learned: Learned) -> None:
+        """Record that the models are written, and what they have learned."""
+        record = self._read_record()
+        record["learned"] = learned.to_json()
+        self._write_record(record)
+
+    @property
+    def material(self) -> str:
+        """Key of the material that the stages were begun with."""
+        return self._read_record()["material"]
+
+    @property
+    def learned(self) -> Learned | None:
+        """What the models have learned that were written with `material`; None where they are not written yet."""
+        return _learned(self._read_record()["learned"])
+
+    @property
+    def before(self) -> Learned | None:
+        """What the earlier models have learned; None where there are none, or their copies are not whole."""
+        return _learned(self._read_record()["before"]) if self._copies_are_whole() else None
+
+    def copy_of(self, file: Path) -> Path:
+        """Where the copy of a file of the earlier models lies."""
+        return self.copies / file.name
+
+    def restore(self, model: str) -> None:
+        """Make the files of "accurate" or "tiny" those of the earlier model, to the byte."""
+        for file in self._model_files(model):
+            content = self.copy_of(file).read_bytes()
+            if not file.is_file() or file.read_bytes() != content:
+                write_atomically(file, content)
+
+    def _model_files(self, model: str) -> tuple[Path, ...]:
+        path, network = {
+            "accurate": (self.accurate, self.saved_heads), "tiny": (self.tiny, self.saved_student),
+        }[model]  # fmt: skip
+        return path, path.with_name(f"{path.name}.json"), network
+
+    def _all_model_files(self) -> tuple[Path, ...]:
+        return *self._model_files("accurate"), *self._model_files("tiny")
+
+    def _copies_are_whole(self) -> bool:
+        return all(self.copy_of(file).is_file() for file in self._all_model_files())
+
+    def _copy_models(self, *, is_reported: bool) -> bool:
+        """Copy both models, and the report where it is of these models; False where they are not whole."""
+        files = self._all_model_files()
+        if not all(file.is_file() for file in files):
+            return False
+        for file in [*files, *([self.report] if is_reported and self.report.is_file() else [])]:
+            write_atomically(self.copy_of(file), file.read_bytes())
+        return True
 
     def is_finished(self, material: str) -> bool:
         """Whether all results are there and were made with this material."""
@@ -173,11 +238,20 @@ class RunFolder:
         }
         if finished and name not in record["finished"]:
             record["finished"].append(name)
+        self._write_record(record)
+
+    def _write_record(self, record: _Record) -> None:
         write_atomically(self._stages_file, json.dumps(record, indent=1).encode())
 
     def _read_record(self) -> _Record:
         if not self._stages_file.is_file():
-            return {"finished": [], "cost": {}, "material": ""}
+            return {"finished": [], "cost": {}, "material": "", "learned": None, "before": None}
         record: _Record = json.loads(self._stages_file.read_text())
         record.setdefault("material", "")  # written before there was any
+        record.setdefault("learned", Learned().to_json() if "export" in record["finished"] else None)
+        record.setdefault("before", None)
         return record
+
+
+def _learned(values: dict[str, Any] | None) -> Learned | None:
+    return None if values is None else Learned.from_json(values)

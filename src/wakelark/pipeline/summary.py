@@ -17,6 +17,7 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
         lines.append(f"  misses {_share(figures['miss_rate'])} of the test voices, {_alarms(model)}")
     lines += [_round_line(entry) for entry in report["facts"]["mining"]]
     lines += _material_lines(report["facts"].get("material"))
+    lines += [_verdict_line(entry) for entry in report["facts"]["retraining"]]
     for warning in report["warnings"]:
         lines.append(f"note: {warning}")
     lines += [
@@ -35,6 +36,13 @@ def _round_line(entry: dict[str, Any]) -> str:
         f"mining: {entry['events']} sounds that fooled the {entry['model']} model ({entry['quarantined']} "
         f"quarantined), development misses {before} before, {after} after: {'kept' if entry['kept'] else 'UNDONE'}"
     )
+
+
+def _verdict_line(entry: dict[str, Any]) -> str:
+    before, after = (f"{100 * entry[name]:.1f} %" for name in ("figure_before", "figure_after"))
+    what = f"{entry['on_trial']} newly mined sounds" if entry["on_trial"] else "what you added or took back"
+    kept = "kept" if entry["kept"] else "UNDONE, the earlier model stays"
+    return f"with {what}, the {entry['model']} model: development misses {before} before, {after} after: {kept}"
 
 
 def _material_lines(material: dict[str, Any] | None) -> list[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from wakelark.errors import ConfigError, DataError, SetupError
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, build_corpus
-from wakelark.pipeline.export import Exports, export_models
+from wakelark.pipeline.export import export_heads, export_tiny
 from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.learners import Heads, Scouts
-from wakelark.pipeline.material import Material, read_material
-from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
+from wakelark.pipeline.material import read_material
 from wakelark.pipeline.report import write_report
+from wakelark.pipeline.retraining import Chosen, Part, choose, parts_to_do, verdict_of
 from wakelark.pipeline.rounds import Ground, Mined, mine
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.student import StudentJob, train_student
@@ -46,7 +46,7 @@ class Run:
     folder: RunFolder
     progress: Progress
     device: str
-    material: Material
+    part: Part
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
@@ -58,7 +58,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
     """Run all stages and write the models and the report; returns the report.
 
     A finished run is left as it is, unless `wakelark add` or `wakelark mine` brought something since: then everything
-    is trained anew with it, and the models of before stay until they are replaced.
+    is trained anew with it, and the models of before stay until they are replaced, or for good; see `retraining`.
 
     Args:
         config: complete, with the phrase.
@@ -76,20 +76,31 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
         material = read_material(folder, workers=config.training.processes, progress=progress)
         if folder.is_finished(material.key):
             return json.loads(folder.report.read_text(encoding="utf-8"))
-        run = Run(config=config, folder=folder, progress=progress, device=device, material=material)
-        folder.begin(material.key)
-        if material.key and folder.report.is_file():
-            run.warn(_before(json.loads(folder.report.read_text(encoding="utf-8"))))
         if not resume:
             write_atomically(folder.config, dump_config(config).encode())
-        try:
-            return _stages(run)
-        except (ConfigError, DataError):
-            if not resume:
-                folder.forget()
-            raise
-        except SetupError as error:
-            raise SetupError(f"{error}\nWhat is finished is kept; then go on with: {folder.resume_command}") from error
+        report: dict[str, object] = {}
+        for part in parts_to_do(folder, material):
+            run = Run(config=config, folder=folder, progress=progress, device=device, part=part)
+            report = _train_part(run, is_new=not resume)
+        return report
+
+
+def _train_part(run: Run, *, is_new: bool) -> dict[str, object]:
+    folder, material = run.folder, run.part.material
+    folder.begin(material.key)
+    earlier = folder.copy_of(folder.report)
+    if folder.before is not None and earlier.is_file():
+        run.warn(_before(json.loads(earlier.read_text(encoding="utf-8"))))
+    if folder.before is None and material.mined:
+        run.warn("there were no whole earlier models: whether the mined sounds help was not judged")
+    try:
+        return _stages(run)
+    except (ConfigError, DataError):
+        if is_new:
+            folder.forget()
+        raise
+    except SetupError as error:
+        raise SetupError(f"{error}\nWhat is finished is kept; then go on with: {folder.resume_command}") from error
 
 
 def _before(report: dict[str, Any]) -> str:
@@ -105,7 +116,7 @@ def _before(report: dict[str, Any]) -> str:
 def _stages(run: Run) -> dict[str, object]:
     folder = run.folder
     with folder.stage("corpus"):
-        corpus = build_corpus(run.config, folder.manifest, progress=run.progress, material=run.material)
+        corpus = build_corpus(run.config, folder.manifest, progress=run.progress, material=run.part.material)
     with folder.stage("views"):
         prepared = prepare(run.config, corpus, folder.views, progress=run.progress)
     with folder.stage("teacher"):
@@ -121,15 +132,22 @@ def _stages(run: Run) -> dict[str, object]:
         job = _student_job(run, prepared, accurate.trained, tiny)
         student, result = train_student(job, progress=run.progress, warn=run.warn)
     with folder.stage("export"):
-        exports = _export(run, prepared, corpus, accurate.trained, student)
+        chosen = choose(
+            folder, prepared.development, heads=accurate.trained, student=student, on_trial=run.part.on_trial
+        )
+        export = _export(run, corpus, chosen)
+    if not run.part.is_last:
+        return {}
     with folder.stage("report"):
         quality = measure_teacher(
             run.config, corpus, prepared.development,
-            heads=accurate.trained, student=student, store=tiny.store, device=run.device, progress=run.progress,
+            heads=chosen.heads, student=chosen.student, store=tiny.store, device=run.device, progress=run.progress,
         )  # fmt: skip
+        told = folder.before.told if folder.before is not None else ()
         report = write_report(
-            run.config, folder, corpus, exports, result,
-            mined=[*accurate.clips, *tiny.clips], rounds=[*accurate.rounds, *tiny.rounds], quality=quality,
+            run.config, folder, replace(corpus, clips=chosen.clips(corpus, folder.before)), result, export=export,
+            mined=[*accurate.clips, *tiny.clips], rounds=[*accurate.rounds, *tiny.rounds],
+            verdicts=[*map(verdict_of, told), *chosen.verdicts], quality=quality,
             warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
         )  # fmt: skip
     # Gigabytes that only training reads, and that are a pure function of the manifest and the configuration.
@@ -140,7 +158,7 @@ def _stages(run: Run) -> dict[str, object]:
 def _teacher_job(run: Run, prepared: Prepared) -> TeacherJob:
     return TeacherJob(
         config=run.config, store=prepared.store, development=prepared.development, data_key=prepared.data_key,
-        folder=run.folder.checkpoints_of(run.material.key) / "teacher", metrics=run.folder.metrics, name="teacher",
+        folder=run.folder.checkpoints_of(run.part.material.key) / "teacher", metrics=run.folder.metrics, name="teacher",
         resume_command=run.folder.resume_command,
     )  # fmt: skip
 
@@ -167,18 +185,25 @@ def _ground(run: Run, corpus: Corpus, prepared: Prepared, found: Path, *, known:
 def _student_job(run: Run, prepared: Prepared, heads: HeadEnsemble, mined: Mined[list[AnyStudent]]) -> StudentJob:
     return StudentJob(
         config=run.config, store=mined.store, development=prepared.development, teacher=heads,
-        data_key=mined.data_key, folder=run.folder.checkpoints_of(run.material.key) / "student",
+        data_key=mined.data_key, folder=run.folder.checkpoints_of(run.part.material.key) / "student",
         metrics=run.folder.metrics, device=run.device, name="student", resume_command=run.folder.resume_command,
     )  # fmt: skip
 
 
-def _export(run: Run, prepared: Prepared, corpus: Corpus, heads: HeadEnsemble, student: AnyStudent) -> Exports:
-    return export_models(
-        run.config, run.folder, corpus.clips,
-        heads=heads, accurate_curve=prepared.development.curve(AccurateNetwork(heads)),
-        student=student, tiny_curve=prepared.development.curve(TinyNetwork(student)),
-        created=run.folder.created,
-    )  # fmt: skip
+def _export(run: Run, corpus: Corpus, chosen: Chosen) -> Mapping[str, Mapping[str, float]]:
+    """Write the models that are new, restore those that are not, and record what they have learned."""
+    folder, before = run.folder, run.folder.before
+    export: dict[str, Mapping[str, float]] = dict(before.export) if before is not None else {}
+    for model in chosen.undone:
+        folder.restore(model)
+    if "accurate" not in chosen.undone:
+        export["accurate"] = export_heads(
+            run.config, folder, corpus.clips, heads=chosen.heads, curve=chosen.accurate_curve
+        )
+    if "tiny" not in chosen.undone:
+        export["tiny"] = export_tiny(run.config, folder, corpus.clips, student=chosen.student, curve=chosen.tiny_curve)
+    folder.exported(chosen.learned(run.part, before, export))
+    return export
 
 
 def _device(asked: str) -> str:
