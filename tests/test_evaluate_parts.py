@@ -21,9 +21,10 @@ from wakelark.errors import DataError
 from wakelark.evaluation.distance import AS_RECORDED_M, at_distance
 from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.intervals import wilson_interval
-from wakelark.evaluation.latency import Trace, latency_figures, latency_s, trace_of
+from wakelark.evaluation.latency import latency_figures, latency_s
 from wakelark.evaluation.near_misses import near_miss_figures
 from wakelark.evaluation.stream import positive_trial
+from wakelark.evaluation.trace import Trace, trace_of
 from wakelark.pipeline.breakdown import conditions
 from wakelark.pipeline.clip_lists import read_clips
 from wakelark.pipeline.clip_measures import ClipMeasure, measured_traits

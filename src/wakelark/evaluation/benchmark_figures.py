@@ -16,7 +16,7 @@ from wakelark.evaluation.groups import (
     total_hours,
 )
 from wakelark.evaluation.operating_point import DetCurve, operating_rows
-from wakelark.evaluation.report import thinned
+from wakelark.evaluation.report_entry import thinned
 
 
 def benchmark_figures(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,10 +17,12 @@ from wakelark.evaluation.intervals import (
     poisson_interval,
     wilson_interval,
 )
-from wakelark.evaluation.latency import Trace
 from wakelark.evaluation.operating_point import DetCurve
+from wakelark.evaluation.trace import Trace
 
 Item = TypeVar("Item")
+UNKNOWN = "unknown"
+"""The group of what is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,19 @@ def miss_groups(
 ) -> list[dict[str, object]]:
     """One row per group, sorted by name: `name, positives, missed, miss_rate, miss_rate_ci`."""
     return [{"name": name} | _misses(members, threshold) for name, members in _grouped(clips, by)]
+
+
+def trait_groups(
+    clips: Sequence[ScoredClip], traits: Mapping[str, Mapping[str, str]], *, threshold: float
+) -> dict[str, list[dict[str, object]]]:
+    """`miss_groups` for each trait (trait -> clip -> value); clips that a trait does not know are a group of theirs."""
+    return {
+        name: miss_groups(clips, partial(_value_of, values), threshold=threshold) for name, values in traits.items()
+    }
+
+
+def _value_of(values: Mapping[str, str], clip: ScoredClip) -> str:
+    return values.get(clip.file, UNKNOWN)
 
 
 def alarm_groups(

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from wakelark.evaluation.events import Float64Array
-from wakelark.evaluation.stream import Trial
+from wakelark.evaluation.groups import ScoredClip
+from wakelark.evaluation.trace import Trace
 
 EARLIEST_S = 1.0
 """A detector may know the phrase before its end; what it knows earlier than this is something else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """The smoothed scores of one clip, from its start to the end of its hit window.
+class WordEnd:
+    """Where in a clip the phrase ends.
 
     Attributes:
-        first_s: end of the first score's step, from the start of the clip.
-        step_s: time between two scores.
-        scores: one per step.
+        end_s: from the start of the clip.
+        is_known: from the synthesis; else it is where the energy of the speech ends.
     """
 
-    first_s: float
-    step_s: float
-    scores: tuple[float, ...]
-
-
-def trace_of(smoothed: Float64Array, trial: Trial, *, step_s: float, first_s: float | None = None) -> Trace:
-    """The part of a trial's smoothed scores that belongs to its clip.
-
-    Shape: `smoothed` `[T]`; `first_s` as in `events.score_times`
-    """
-    offset_s = 0.0 if first_s is None else first_s - step_s
-    first = max(0, int(np.ceil((trial.clip_from_s - offset_s) / step_s - 1e-9)) - 1)
-    last = max(first, int(np.floor((trial.hit_until_s - offset_s) / step_s + 1e-9)))
-    begins_s = offset_s + (first + 1) * step_s - trial.clip_from_s
-    return Trace(begins_s, step_s, tuple(smoothed[first:last].tolist()))
+    end_s: float
+    is_known: bool
 
 
 def latency_s(trace: Trace, *, word_end_s: float, threshold: float) -> float | None:
@@ -59,6 +45,23 @@ def latency_s(trace: Trace, *, word_end_s: float, threshold: float) -> float | N
         if score >= threshold and time_s >= word_end_s - EARLIEST_S:
             return time_s - word_end_s
     return None
+
+
+def latency_of_clips(
+    clips: Sequence[ScoredClip], word_ends: Mapping[str, WordEnd], *, threshold: float
+) -> dict[str, object]:
+    """`latency_figures` of the clips that are heard, have a trace, and whose end of the phrase is in `word_ends`."""
+    latencies: list[float] = []
+    estimated = 0
+    for clip in clips:
+        end = word_ends.get(clip.file)
+        if end is None or clip.trace is None or clip.score < threshold:
+            continue
+        found = latency_s(clip.trace, word_end_s=end.end_s, threshold=threshold)
+        if found is not None:
+            latencies.append(found)
+            estimated += not end.is_known
+    return latency_figures(latencies, estimated=estimated)
 
 
 def latency_figures(latencies_s: Sequence[float], *, estimated: int) -> dict[str, object]:

@@ -14,13 +14,13 @@ from wakelark.evaluation.groups import (
     alarm_groups,
     det_curve,
     miss_figures,
-    miss_groups,
     total_hours,
+    trait_groups,
 )
-from wakelark.evaluation.latency import latency_figures, latency_s
+from wakelark.evaluation.latency import latency_of_clips
 from wakelark.evaluation.near_misses import near_miss_figures
-from wakelark.pipeline.clip_lists import UNKNOWN, Traits
-from wakelark.pipeline.clip_measures import ClipMeasure, measured_traits
+from wakelark.pipeline.clip_lists import Traits
+from wakelark.pipeline.clip_measures import ClipMeasure, measured_traits, word_ends
 from wakelark.pipeline.sources import ClipSource, NoiseSource
 
 
@@ -95,7 +95,7 @@ def breakdown(heard: Heard) -> dict[str, Any]:
         ),
         "groups": {
             "kinds": alarm_groups(heard.streams, lambda stream: stream.kind, threshold=heard.threshold),
-            "traits": {name: _trait_rows(first, values, heard.threshold) for name, values in traits.items()},
+            "traits": trait_groups(first, traits, threshold=heard.threshold),
         },
     }
 
@@ -112,19 +112,4 @@ def _condition(condition: Condition, clips: Sequence[ScoredClip], heard: Heard) 
 
 
 def _latency(clips: Sequence[ScoredClip], heard: Heard) -> dict[str, object]:
-    """Of the clips that are heard and whose end of the phrase is known or can be told."""
-    latencies: list[float] = []
-    estimated = 0
-    for clip in clips:
-        measure = heard.measures.get(clip.file)
-        if measure is None or measure.word_end_s is None or clip.trace is None or clip.score < heard.threshold:
-            continue
-        found = latency_s(clip.trace, word_end_s=measure.word_end_s, threshold=heard.threshold)
-        if found is not None:
-            latencies.append(found)
-            estimated += not measure.word_end_known
-    return latency_figures(latencies, estimated=estimated)
-
-
-def _trait_rows(clips: Sequence[ScoredClip], values: Mapping[str, str], threshold: float) -> list[dict[str, object]]:
-    return miss_groups(clips, lambda clip: values.get(clip.file, UNKNOWN), threshold=threshold)
+    return latency_of_clips(clips, word_ends(heard.measures), threshold=heard.threshold)

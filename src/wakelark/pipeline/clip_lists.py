@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from wakelark.pipeline.sources import ClipSource
 
 NEAR_MISS_KINDS = ("near_miss", "partial", "swap")
 SIDECARS = ("speakers.csv", "speakers.jsonl")
-UNKNOWN = "unknown"
 _SAID = {"alone": "phrase alone", "in_sentence": "in a sentence", "own_positive": "own recording"}
 _AGES = ((13, "child, below 13"), (20, "13 to 19"), (40, "20 to 39"), (60, "40 to 59"), (200, "60 and above"))
 
@@ -65,7 +64,7 @@ def read_clips(place: Path, *, split: str, label: int) -> ClipList:
 def clip_source(clip: Clip) -> ClipSource:
     """A clip of the manifest as something to be scored."""
     return ClipSource(
-        name=f"{clip.voice}: {clip.text} [{clip.id}]",
+        name=clip_name(clip),
         path=cache_folder() / clip.path,
         start=clip.start,
         samples=clip.samples,
@@ -112,18 +111,27 @@ def _of_manifest(place: Path, *, split: str, label: int) -> ClipList:
     ]  # fmt: skip
     if label and not clips:
         raise DataError(f"{printable(place)} has no clips of the phrase in its {split} split; choose another --split")
-    sources = [clip_source(clip) for clip in clips]
-    told = [
-        ("engine", lambda clip: clip.engine),
-        ("said", lambda clip: _SAID.get(clip.kind, clip.kind)),
-        ("sex", lambda clip: clip.sex),
-        ("accent", lambda clip: clip.accent),
-    ]
-    traits = {
-        name: {source.name: value for source, clip in zip(sources, clips, strict=True) if (value := tell(clip))}
-        for name, tell in told
-    }
-    return ClipList(sources=sources, traits={name: values for name, values in traits.items() if values})
+    return ClipList(sources=[clip_source(clip) for clip in clips], traits={**_kinds(clips), **voice_traits(clips)})
+
+
+def voice_traits(clips: Iterable[Clip]) -> Traits:
+    """`sex` and `accent` of a manifest's clips, as far as they are known."""
+    listed = list(clips)
+    return _told(listed, {"sex": lambda clip: clip.sex, "accent": lambda clip: clip.accent})
+
+
+def _kinds(clips: Sequence[Clip]) -> Traits:
+    return _told(clips, {"engine": lambda clip: clip.engine, "said": lambda clip: _SAID.get(clip.kind, clip.kind)})
+
+
+def _told(clips: Sequence[Clip], tell: Mapping[str, Callable[[Clip], str]]) -> Traits:
+    traits = {name: {clip_name(clip): value for clip in clips if (value := of(clip))} for name, of in tell.items()}
+    return {name: values for name, values in traits.items() if values}
+
+
+def clip_name(clip: Clip) -> str:
+    """What results call a clip of the manifest."""
+    return f"{clip.voice}: {clip.text} [{clip.id}]"
 
 
 @dataclass(frozen=True, slots=True)

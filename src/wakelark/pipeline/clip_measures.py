@@ -10,6 +10,7 @@ import numpy as np
 from wakelark.audio import SAMPLE_RATE, BadAudio, to_int16
 from wakelark.corpus.speech_span import speech_span
 from wakelark.corpus.worker_pool import run_in_processes
+from wakelark.evaluation.latency import WordEnd
 from wakelark.evaluation.sound_check import measure_sound
 from wakelark.pipeline.scoring import Progress
 from wakelark.pipeline.sources import ClipSource
@@ -78,6 +79,15 @@ def _measure(sources: list[ClipSource]) -> dict[str, ClipMeasure]:
             snr_db=measure_sound(audio).snr_db if source.engine == "recording" else None,
         )
     return found
+
+
+def word_ends(measures: Mapping[str, ClipMeasure]) -> dict[str, WordEnd]:
+    """Where the phrase ends, by clip name, as far as that can be told."""
+    return {
+        name: WordEnd(measure.word_end_s, measure.word_end_known)
+        for name, measure in measures.items()
+        if measure.word_end_s is not None
+    }
 
 
 def measured_traits(measures: Mapping[str, ClipMeasure]) -> dict[str, dict[str, str]]:

@@ -6,29 +6,30 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from wakelark import __version__
-from wakelark.audio import SAMPLE_RATE, to_float
+from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
 from wakelark.evaluation.groups import ScoredClip
-from wakelark.evaluation.html import report_page
-from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
-from wakelark.evaluation.sounds import around, data_uri, within_limit
+from wakelark.evaluation.latency import WordEnd
+from wakelark.evaluation.report import JudgedModel, RunFacts, build_report
+from wakelark.evaluation.report_entry import MeasuredModel
 from wakelark.peers.listener import Listener
 from wakelark.pipeline.backgrounds import stream_source, test_noise
 from wakelark.pipeline.cards import card_of
-from wakelark.pipeline.clip_lists import NEAR_MISS_KINDS, clip_source
+from wakelark.pipeline.clip_lists import NEAR_MISS_KINDS, Traits, clip_source, voice_traits
+from wakelark.pipeline.clip_measures import measure_clips, measured_traits, word_ends
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR
 from wakelark.pipeline.health.findings import Health
 from wakelark.pipeline.judge_cost import judge_cost
+from wakelark.pipeline.report_page import synthetic_stream, write_page
 from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
@@ -75,7 +76,7 @@ def write_report(
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
     # Of this run's recordings, not of whatever else lies in the cache: the figures follow from the configuration.
     noise = test_noise(NOISE_SNR_DB, corpus.roles("test"))
-    material = _TestMaterial(positives, near, streams, noise)
+    material = _test_material(config, corpus, positives, near, streams, noise, progress)
     models = [
         _measure(config, Listener(model=path), material, name=name, progress=progress)
         for name, path in (("accurate", folder.accurate), ("tiny", folder.tiny))
@@ -116,8 +117,8 @@ def write_report(
     )
     report = build_report(facts, models, seed=config.seed, judged=judged)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
-    page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
-    write_atomically(folder.report_html, page.encode())
+    # Audio that is gone since it was scored is missing on the page, which says so in its place.
+    write_page(folder, report, [*positives, *near], streams, seed=config.seed, progress=progress)
     return report
 
 
@@ -129,6 +130,8 @@ class _TestMaterial:
     near: Sequence[ClipSource]
     streams: Sequence[StreamSource]
     noise: NoiseSource
+    traits: Traits
+    word_ends: Mapping[str, WordEnd]
 
 
 def _measure(
@@ -157,8 +160,25 @@ def _measure(
         name=name, file=listener.model.name, size_bytes=listener.model.stat().st_size, parameters=card.parameters,
         step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,
         presets=card.presets, positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close,
-        streams=heard, floor=EVENT_FLOOR,
+        streams=heard, traits=material.traits, word_ends=material.word_ends, floor=EVENT_FLOOR,
     )  # fmt: skip
+
+
+def _test_material(
+    config: Config,
+    corpus: Corpus,
+    positives: Sequence[ClipSource],
+    near: Sequence[ClipSource],
+    streams: Sequence[StreamSource],
+    noise: NoiseSource,
+    progress: Progress,
+) -> _TestMaterial:
+    """With what is known of the clips: voices, speaking rate, where the phrase ends."""
+    measures = measure_clips(positives, workers=config.training.processes, progress=progress)
+    traits = voice_traits(clip for clip in corpus.of("test") if clip.label == 1)
+    return _TestMaterial(
+        positives, near, streams, noise, traits={**measured_traits(measures), **traits}, word_ends=word_ends(measures)
+    )
 
 
 def _measure_judged(
@@ -185,11 +205,11 @@ def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
     audio = clips_in_a_row(corpus.of("test", "sentence"), ClipReader(cache_folder()), seed=[7])
     if not audio.size:
         return []
-    path = folder.root / "corpus" / "synthetic-test.npy"
+    stream = synthetic_stream(folder)
     buffer = io.BytesIO()
     np.save(buffer, audio)
-    write_atomically(path, buffer.getvalue())
-    return [StreamSource(name="synthetic sentences", path=path, kind="speech", synthetic=True)]
+    write_atomically(stream.path, buffer.getvalue())
+    return [stream]
 
 
 def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
@@ -202,23 +222,3 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
 
 def _round(entry: Round) -> Mapping[str, object]:
     return dataclasses.asdict(entry) | {"kept": entry.kept}
-
-
-def _metrics(folder: RunFolder) -> list[dict[str, object]]:
-    lines = folder.metrics.read_text(encoding="utf-8").splitlines() if folder.metrics.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
-def _sounds(report: dict[str, Any], clips: Sequence[ClipSource], streams: Sequence[StreamSource]) -> dict[str, str]:
-    """What the report's rows play: the audio around the loudest false alarms, the missed clips, the near misses."""
-    clip_of = {clip.name: clip for clip in clips}
-    stream_of = {stream.name: np.load(stream.path, mmap_mode="r") for stream in streams}
-    sounds: dict[str, str] = {}
-    for model in report["models"]:
-        for row in model["loudest_false_alarms"]:
-            stop = round((row["stream_time_s"] + 5) * SAMPLE_RATE)
-            piece = to_float(np.asarray(stream_of[row["recording"]][max(0, stop - 12 * SAMPLE_RATE) : stop]))
-            sounds[row["sound"]] = data_uri(around(piece, min(row["stream_time_s"], 7.0)))
-        for row in (*model["missed_clips"], *(model["near_misses"] or {"loudest": []})["loudest"]):
-            sounds[row["sound"]] = data_uri(clip_of[row["file"]].load())
-    return within_limit(sounds)

@@ -18,8 +18,8 @@ from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array
 from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.evaluation.events import find_events, live_alarms
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.latency import trace_of
 from wakelark.evaluation.stream import hit_score
+from wakelark.evaluation.trace import trace_of
 from wakelark.peers.listener import Listener
 from wakelark.peers.own import judge_of
 from wakelark.peers.scorer import Scorer
