@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from wakelark.errors import SetupError
@@ -75,7 +76,8 @@ def _publish(path: Path, data: bytes, move: Callable[[Path, Path], None]) -> Non
             os.fsync(file.fileno())
         move(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be nothing to remove, or no folder
+            temporary.unlink()
         raise SetupError(
             f"cannot write {path}: {error.strerror}; free some disk space or choose another folder"
         ) from error
