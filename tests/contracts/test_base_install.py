@@ -27,6 +27,8 @@ TRAINING_ONLY = [
     "piper",
     "sounddevice",
     "tensorboard",
+    "pyopen_wakeword",
+    "pymicro_wakeword",
 ]
 """Import names of what only the extras bring; espeakng_loader and piper are GPL. Newer typers bring pydantic along."""
 

@@ -23,6 +23,7 @@ ORDER = [
     "export",
     "runtime",
     "serve",
+    "peers",
     "pipeline",
     "cli",
     "__main__",

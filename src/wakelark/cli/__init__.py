@@ -26,6 +26,7 @@ VERBS = {
     "fetch": "Bring the voices and the recordings without the phrase, once for all phrases.",
     "say": "Hear how the phrase will be pronounced before training.",
     "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
+    "benchmark": "A model beside the published ones for the same phrase: accuracy, CPU, memory, size.",
     "ablate": "Which parts of the recipe help: paired runs with intervals and tests.",
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="model.onnx or model_tiny.onnx of a run.", metavar="MODEL")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="model.onnx or model_tiny.onnx of a run; or an openWakeWord .onnx or .tflite, a microWakeWord .json.",
+            metavar="MODEL",
+        ),
+    ],
     positives: Annotated[
         Path, typer.Option(help="Folder (or list of files) with recordings of the phrase.", metavar="DIR")
     ],

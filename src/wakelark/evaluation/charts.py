@@ -175,7 +175,8 @@ def _highest_shown(model: Mapping[str, Any]) -> float:
 
 
 def _svg(parts: Sequence[str], label: str) -> str:
-    start = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    start = f'<svg class="chart" {size} role="img" aria-label="{escape(label)}">'
     return start + "".join(parts) + "</svg>"
 
 

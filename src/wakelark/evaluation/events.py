@@ -62,13 +62,27 @@ def smooth(scores: ArrayLike, steps: int) -> Float64Array:
     return total / np.minimum(np.arange(1, len(values) + 1), steps)
 
 
-def find_events(smoothed: ArrayLike, *, step_s: float, refractory_s: float, floor: float) -> Events:
+def score_times(scores: int, *, step_s: float, first_s: float | None = None) -> Float64Array:
+    """When each of so many scores is known; `first_s` None: the first at the end of the first step.
+
+    Shape: `-> [scores]`
+
+    >>> score_times(3, step_s=0.5).tolist(), score_times(2, step_s=0.5, first_s=0.75).tolist()
+    ([0.5, 1.0, 1.5], [0.75, 1.25])
+    """
+    times_s = np.arange(1, scores + 1, dtype=np.float64) * step_s
+    return times_s if first_s is None else times_s + (first_s - step_s)
+
+
+def find_events(
+    smoothed: ArrayLike, *, step_s: float, refractory_s: float, floor: float, first_s: float | None = None
+) -> Events:
     """Peaks by greedy non-maximum suppression: the loudest first, each silencing what is nearer than `refractory_s`.
 
     Only local maxima of at least `floor` are candidates; of equal ones the earlier wins, and the first step of a
     plateau stands for it.
 
-    Shape: `smoothed` `[T]`
+    Shape: `smoothed` `[T]`; `first_s` as in `score_times`
 
     >>> find_events([0.1, 0.9, 0.2, 0.8, 0.1], step_s=1.0, refractory_s=1.5, floor=0.0).times_s.tolist()
     [2.0, 4.0]
@@ -89,7 +103,7 @@ def find_events(smoothed: ArrayLike, *, step_s: float, refractory_s: float, floo
         first, last = max(0, step - reach), min(len(values), step + reach + 1)
         silenced[first:last] = b"\1" * (last - first)
     index = np.array(sorted(chosen), np.int64)
-    return Events((index + 1).astype(np.float64) * step_s, values[index])
+    return Events(score_times(len(values), step_s=step_s, first_s=first_s)[index], values[index])
 
 
 def live_alarms(smoothed: ArrayLike, *, threshold: float, step_s: float, refractory_s: float) -> IntArray:

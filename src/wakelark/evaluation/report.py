@@ -148,8 +148,8 @@ def _model(model: MeasuredModel, *, seed: int) -> dict[str, Any]:
         "near_misses": _near_misses(model),
         "loudest_false_alarms": _loudest(model),
         "missed_clips": _missed(model),
-        "det": _thinned(curve) if curve and model.positives else None,
-        "det_noisy": _thinned(noisy) if noisy else None,
+        "det": thinned(curve) if curve and model.positives else None,
+        "det_noisy": thinned(noisy) if noisy else None,
         "histogram": _histogram(model),
         "synthetic_negatives": bool(model.streams) and all(stream.synthetic for stream in model.streams),
     }
@@ -244,7 +244,7 @@ def _missed(model: MeasuredModel) -> list[dict[str, Any]]:
     return [asdict(clip) | {"sound": f"{model.name}-missed-{number}"} for number, clip in enumerate(missed[:LISTED])]
 
 
-def _thinned(curve: DetCurve) -> dict[str, list[float]]:
+def thinned(curve: DetCurve) -> dict[str, list[float]]:
     """The curve with one point per false-alarm rate (the least missed there), thinned out evenly on a log scale."""
     thresholds, alarms, missed = curve.points()
     last = np.flatnonzero(np.append(np.diff(alarms) > 0, True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, to_float
 from wakelark.errors import DataError
-from wakelark.evaluation.events import Events, Float64Array, find_events, smooth
+from wakelark.evaluation.events import Events, Float64Array, find_events, score_times, smooth
 
 Scorer = Callable[[Float32Array], NDArray[np.floating]]
 """`scorer(audio)`: float32 in [-1, 1], `[N] -> [T]`, the scores of the whole steps in `audio` from a fresh state."""
@@ -70,16 +70,21 @@ def positive_trial(
     return Trial(around, hit_from_s, hit_until_s, start_s, start_s + seconds)
 
 
-def hit_score(smoothed: Float64Array, trial: Trial, *, step_s: float) -> float:
-    """The highest smoothed score in the trial's hit window; 0 when no step ends inside it."""
-    times_s = np.arange(1, len(smoothed) + 1) * step_s
+def hit_score(smoothed: Float64Array, trial: Trial, *, step_s: float, first_s: float | None = None) -> float:
+    """The highest smoothed score in the trial's hit window; 0 when no step ends inside it.
+
+    `first_s` is when the first score is known; None for the end of the first step.
+    """
+    times_s = score_times(len(smoothed), step_s=step_s, first_s=first_s)
     inside = (times_s >= trial.hit_from_s - 1e-9) & (times_s <= trial.hit_until_s + 1e-9)
     return float(smoothed[inside].max()) if inside.any() else 0.0
 
 
-def score_trial(trial: Trial, scorer: Scorer, *, step_s: float, smoothing_steps: int) -> float:
+def score_trial(
+    trial: Trial, scorer: Scorer, *, step_s: float, smoothing_steps: int, first_s: float | None = None
+) -> float:
     """The trial's score: a positive is missed at every threshold above it."""
-    return hit_score(smooth(scorer(trial.audio), smoothing_steps), trial, step_s=step_s)
+    return hit_score(smooth(scorer(trial.audio), smoothing_steps), trial, step_s=step_s, first_s=first_s)
 
 
 def stream_events(

@@ -1,4 +1,7 @@
-"""`wakelark evaluate`: a model file against clips with the phrase and recordings without it."""
+"""`wakelark evaluate`: a model file against clips with the phrase and recordings without it.
+
+The model may be another project's: what `wakelark.peers.load` takes.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,9 @@ from wakelark.evaluation.groups import (
     total_hours,
 )
 from wakelark.evaluation.operating_point import BUDGETS, DetCurve
+from wakelark.peers.live import check_runs
+from wakelark.peers.load import load_scorer
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
-from wakelark.runtime.detector import Detector
 
 EVENT_FLOOR = 1e-5
 """Quieter events are not kept: nobody sets a threshold there."""
@@ -37,7 +41,7 @@ class EvaluationRequest:
     """What `evaluate` is to do.
 
     Attributes:
-        model: a wakelark model file.
+        model: any file that `load_scorer` takes.
         positives: a folder of clips with the phrase, or a text file with one path per line.
         negatives: the same of recordings without it; None for the test-role recordings in the cache.
         noise: the same of noise to put under the positives; None for test-role music and coloured noise.
@@ -62,16 +66,18 @@ def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, obj
 
     Raises:
         ModelError: the model cannot be used.
+        SetupError: the package that runs another project's model is not installed.
         DataError: no usable positive clip, or a given folder without audio.
         ConfigError: `noise` without `snr_db`.
     """
     if request.noise is not None and request.snr_db is None:
         raise ConfigError("noise needs a level: add for instance --snr 10")
-    detector = Detector.load(request.model, request.threshold)
+    check_runs(request.model)
+    facts = load_scorer(request.model, request.threshold).facts
     clips = clip_sources(request.positives)
-    streams = _negatives(request.negatives)
+    streams = negative_sources(request.negatives)
     with tempfile.TemporaryDirectory(prefix="wakelark-noise-") as folder:
-        noise, refused_noise = _noise(request, Path(folder))
+        noise, refused_noise = noise_source(request.noise, request.snr_db, Path(folder))
         scored, refused = score_clips(
             request.model, clips, noise=noise, seed=request.seed, workers=request.workers, progress=progress
         )
@@ -80,9 +86,9 @@ def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, obj
     heard, refused_streams = score_streams(
         request.model, streams, floor=EVENT_FLOOR, workers=request.workers, progress=progress
     )
-    result = summary(scored, heard, threshold=detector.threshold, seed=request.seed)
+    result = summary(scored, heard, threshold=facts.threshold, seed=request.seed)
     result["snr_db"] = request.snr_db
-    result["model"] = {"file": printable(request.model), "phrase": detector.phrase}
+    result["model"] = {"file": printable(request.model), "phrase": facts.phrase, "family": facts.family}
     result["skipped"] = [
         {"file": printable(error.path), "reason": error.reason}
         for error in (*refused, *refused_noise, *refused_streams)
@@ -150,7 +156,8 @@ def clip_sources(place: Path) -> list[ClipSource]:
     return [ClipSource(name=name, path=path) for name, path in _listed(place)]
 
 
-def _negatives(place: Path | None) -> list[StreamSource]:
+def negative_sources(place: Path | None) -> list[StreamSource]:
+    """Recordings of a folder or a list; None for the test-role recordings in the cache."""
     if place is None:
         return [stream_source(stream) for stream in recordings.streams("test")]
     return [StreamSource(name=name, path=path, kind="own") for name, path in _listed(place)]
@@ -167,23 +174,33 @@ def stream_source(stream: Stream) -> StreamSource:
     )
 
 
-def _noise(request: EvaluationRequest, folder: Path) -> tuple[NoiseSource | None, list[BadAudio]]:
-    if request.snr_db is None:
+def noise_source(place: Path | None, snr_db: float | None, folder: Path) -> tuple[NoiseSource | None, list[BadAudio]]:
+    """Noise to put under clips, and the files that cannot be read.
+
+    Args:
+        place: a folder or a list of recordings; None for `test_noise`.
+        snr_db: level of the speech over it; None for no noise.
+        folder: where the joined recordings are kept while the noise is in use.
+
+    Raises:
+        DataError: not one file can be read.
+    """
+    if snr_db is None:
         return None, []
-    if request.noise is None:
-        return test_noise(request.snr_db, recordings.streams("test")), []
+    if place is None:
+        return test_noise(snr_db, recordings.streams("test")), []
     pieces, refused = [], []
-    for _, path in _listed(request.noise):
+    for _, path in _listed(place):
         try:
             pieces += [to_int16(block) for block in stream_audio(path, max_seconds=None)]
         except BadAudio as error:
             refused.append(error)
     if not pieces:
-        raise DataError(f"none of the noise files in {printable(request.noise)} can be used: {refused[0]}")
+        raise DataError(f"none of the noise files in {printable(place)} can be used: {refused[0]}")
     joined = np.concatenate(pieces)
     shortest = 60 * SAMPLE_RATE  # longer than any trial, so that a piece can always be cut
     np.save(folder / "noise.npy", np.tile(joined, -(-shortest // len(joined))) if len(joined) < shortest else joined)
-    return NoiseSource(snr_db=request.snr_db, recordings=(folder / "noise.npy",), coloured_share=0.0), refused
+    return NoiseSource(snr_db=snr_db, recordings=(folder / "noise.npy",), coloured_share=0.0), refused
 
 
 def test_noise(snr_db: float, streams: Sequence[Stream]) -> NoiseSource:

@@ -1,4 +1,7 @@
-"""Scores clips and recordings with a model file, on all cores: what both `evaluate` and the report are made from."""
+"""Scores clips and recordings with a model file, on all cores: what evaluation, report and benchmark are made from.
+
+The model may be another project's (`wakelark.peers.load`): everything but the scores is the same for all.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from wakelark.corpus.worker_pool import run_in_processes
 from wakelark.evaluation.events import find_events, live_alarms, smooth
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
 from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial, score_trial
-from wakelark.runtime.detector import Detector
+from wakelark.peers.load import load_scorer
+from wakelark.peers.scorer import Scorer
 
 Progress = Callable[[int, int, str], None]
 Task = TypeVar("Task")
@@ -117,7 +121,7 @@ def score_clips(
     """Score clips, each surrounded by near-silence, in the order given; what cannot be read is returned beside.
 
     Args:
-        model: a wakelark model file.
+        model: any file that `load_scorer` takes.
         sources: the clips.
         noise: put under every clip; None for clean.
         seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's name alone.
@@ -185,82 +189,85 @@ class _StreamJob:
     floor: float
 
 
-def _score_clip_job(detector: Detector, job: _ClipJob) -> list[ScoredClip | BadAudio]:
+def _score_clip_job(scorer: Scorer, job: _ClipJob) -> list[ScoredClip | BadAudio]:
     recordings = [np.load(path, mmap_mode="r") for path in job.noise.recordings] if job.noise else []
-    return [_score_clip(detector, clip, job.noise, recordings, job.seed) for clip in job.clips]
+    return [_score_clip(scorer, clip, job.noise, recordings, job.seed) for clip in job.clips]
 
 
 def _score_clip(
-    detector: Detector, clip: ClipSource, noise: NoiseSource | None, recordings: list[Int16Array], seed: int
+    scorer: Scorer, clip: ClipSource, noise: NoiseSource | None, recordings: list[Int16Array], seed: int
 ) -> ScoredClip | BadAudio:
     try:
         trial = clip_trial(clip, noise=noise, recordings=recordings, seed=seed)
     except BadAudio as error:
         return error
-    detector.reset()
+    scorer.reset()
+    facts = scorer.facts
     score = score_trial(
         trial,
-        lambda samples: np.array(detector.score(samples)),
-        step_s=detector.step_s,
-        smoothing_steps=detector.card.smoothing_steps,
+        lambda samples: np.array(scorer.score(samples)),
+        step_s=facts.step_s,
+        smoothing_steps=facts.smoothing_steps,
+        first_s=facts.first_s,
     )
     return ScoredClip(
         file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
     )
 
 
-def _score_stream_job(detector: Detector, job: _StreamJob) -> list[ScoredStream | BadAudio]:
-    return [_score_stream(detector, stream, job.floor) for stream in job.streams]
+def _score_stream_job(scorer: Scorer, job: _StreamJob) -> list[ScoredStream | BadAudio]:
+    return [_score_stream(scorer, stream, job.floor) for stream in job.streams]
 
 
-def _score_stream(detector: Detector, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
-    detector.reset()
+def _score_stream(scorer: Scorer, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
+    scorer.reset()
     scores: list[np.ndarray] = [np.zeros(0, np.float32)]
     samples = 0
     try:
         for block in stream.blocks():
             samples += len(block)
-            scores.append(np.array(detector.score(block), np.float32))
+            scores.append(np.array(scorer.score(block), np.float32))
     except BadAudio as error:
         return error
-    smoothed = smooth(np.concatenate(scores), detector.card.smoothing_steps)
-    rule = {"step_s": detector.step_s, "refractory_s": detector.card.refractory_s}
-    events = find_events(smoothed, floor=floor, **rule)
+    facts = scorer.facts
+    smoothed = smooth(np.concatenate(scores), facts.smoothing_steps)
+    rule = {"step_s": facts.step_s, "refractory_s": facts.event_gap_s}
+    events = find_events(smoothed, floor=floor, first_s=facts.first_s, **rule)
     return ScoredStream(
         name=stream.name,
         kind=stream.kind,
         seconds=samples / SAMPLE_RATE if stream.seconds is None else stream.seconds,
         events=events,
         synthetic=stream.synthetic,
-        live_alarms=len(live_alarms(smoothed, threshold=detector.threshold, **rule)),
+        live_alarms=len(live_alarms(smoothed, threshold=facts.threshold, **rule)),
         parts=stream.parts,
     )
 
 
-_detector: Detector | None = None
+_scorer: Scorer | None = None
 """Of a worker process: loaded once when the process starts."""
 
 
 def _start_worker(model: Path) -> None:
-    global _detector
-    _detector = Detector.load(model)
+    global _scorer
+    _scorer = load_scorer(model)
 
 
-def _run_in_worker(function: Callable[[Detector, Task], Result], task: Task) -> Result:
-    assert _detector is not None, "the pool starts every worker with _start_worker"
-    return function(_detector, task)
+def _run_in_worker(function: Callable[[Scorer, Task], Result], task: Task) -> Result:
+    assert _scorer is not None, "the pool starts every worker with _start_worker"
+    return function(_scorer, task)
 
 
 def _in_processes(
     model: Path,
-    function: Callable[[Detector, Task], Result],
+    function: Callable[[Scorer, Task], Result],
     tasks: Sequence[Task],
     weights: Sequence[int],
     workers: int,
     progress: Progress,
     label: str,
 ) -> Iterable[Result]:
-    """`function(detector, task)` of every task, in order; in this process when one worker is enough."""
+    """`function(scorer, task)` of every task, in order; in this process when one worker is enough."""
     total = sum(weights)
     if total:
         progress(0, total, label)
@@ -274,9 +281,9 @@ def _in_processes(
         progress(done, total, label)
 
     if workers <= 1 or len(tasks) <= 1:
-        detector = Detector.load(model)
+        scorer = load_scorer(model)
         for number, task in enumerate(tasks):
-            keep(number, function(detector, task))
+            keep(number, function(scorer, task))
     else:
         run_in_processes(
             partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, model),

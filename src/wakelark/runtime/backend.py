@@ -14,8 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: igno
 from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
 from wakelark.model_card import CARD_KEY, ModelCard
-
-MAX_MODEL_BYTES = 256 * 2**20
+from wakelark.runtime.model_file import read_model_file
 
 # ONNX Runtime's exceptions have no common base of their own.
 _ORT_ERRORS = (
@@ -34,6 +33,10 @@ _INPUTS = {"audio", "state"}
 _OUTPUTS = {"scores", "new_state"}
 
 
+class NoCard(ModelError):
+    """An ONNX model that was not written by wakelark."""
+
+
 class Backend:
     """A loaded model: a card and a function from audio and state to scores and state. It keeps no state itself.
 
@@ -48,7 +51,7 @@ class Backend:
     def __init__(self, data: bytes, *, name: str) -> None:
         self.name = name
         _refuse_foreign(data, name)
-        self._session = _session(data, name)
+        self._session = open_session(data, name=name)
         self.card = _card(self._session, name)
         self._state_size = _check_contract(self._session, self.card, name)
         self._check_one_step()
@@ -65,11 +68,8 @@ class Backend:
         Raises:
             ModelError: ONNX Runtime cannot run the model, or a score or state is not finite.
         """
-        try:
-            scores, new_state = self._session.run(["scores", "new_state"], {"audio": audio[None], "state": state})
-        except _ORT_ERRORS as error:
-            raise ModelError(f"{self.name} cannot run: {_first_line(error)}; export it again") from error
-        score_array, state_array = np.asarray(scores, np.float32), np.asarray(new_state, np.float32)
+        inputs = {"audio": audio[None], "state": state}
+        score_array, state_array = run_session(self._session, ["scores", "new_state"], inputs, name=self.name)
         if not (np.isfinite(score_array).all() and np.isfinite(state_array).all()):
             raise ModelError(
                 f"{self.name} gave a score that is not a finite number: the file is broken; export it again"
@@ -91,18 +91,7 @@ def read_model(path: str | Path) -> Backend:
     Raises:
         ModelError: no such file, unreadable, too large, or no wakelark model.
     """
-    file = Path(path)
-    try:
-        if file.is_dir():
-            raise ModelError(f"{file} is a folder; name the model file in it, for instance {file / 'model.onnx'}")
-        if (size := file.stat().st_size) > MAX_MODEL_BYTES:
-            raise ModelError(f"{file} has {size / 2**20:.0f} MiB, a model at most {MAX_MODEL_BYTES // 2**20}")
-        data = file.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"no model file {file}: check the path, or make one with `wakelark train`") from error
-    except OSError as error:
-        raise ModelError(f"cannot read {file}: {error.strerror}") from error
-    return Backend(data, name=str(file))
+    return Backend(read_model_file(path), name=str(path))
 
 
 def _refuse_foreign(data: bytes, name: str) -> None:
@@ -121,7 +110,12 @@ def _refuse_foreign(data: bytes, name: str) -> None:
             raise ModelError(f"{name} is {kind}; give the model.onnx or model_tiny.onnx of a `wakelark train` run")
 
 
-def _session(data: bytes, name: str) -> onnxruntime.InferenceSession:
+def open_session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
+    """An ONNX model on one thread.
+
+    Raises:
+        ModelError: the data are no usable ONNX model, or keep their weights in other files.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -137,10 +131,24 @@ def _session(data: bytes, name: str) -> onnxruntime.InferenceSession:
         raise ModelError(f"{name} is not a usable ONNX model: {reason}") from error
 
 
+def run_session(
+    session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, Float32Array], *, name: str
+) -> list[Float32Array]:
+    """The named outputs for these inputs.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the model.
+    """
+    try:
+        return [np.asarray(output, np.float32) for output in session.run(outputs, inputs)]
+    except _ORT_ERRORS as error:
+        raise ModelError(f"{name} cannot run: {_first_line(error)}; export it again") from error
+
+
 def _card(session: onnxruntime.InferenceSession, name: str) -> ModelCard:
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
-        raise ModelError(
+        raise NoCard(
             f"{name} is an ONNX model without a wakelark card (metadata key 'wakelark'), so its phrase, threshold and "
             "step are unknown; give a model that `wakelark train` or `wakelark export` wrote"
         )

@@ -1,0 +1,274 @@
+"""`wakelark benchmark`: wakelark models and published ones on the same audio, in one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wakelark import __version__
+from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array, printable
+from wakelark.corpus.cache import write_atomically
+from wakelark.errors import ConfigError, DataError
+from wakelark.evaluation.benchmark_chart import MOST_MODELS, benchmark_chart
+from wakelark.evaluation.benchmark_figures import COMPARED_BUDGETS, benchmark_figures
+from wakelark.evaluation.benchmark_tables import benchmark_markdown
+from wakelark.evaluation.groups import ScoredClip
+from wakelark.peers.live import LiveCost, check_runs, measure_live
+from wakelark.peers.load import load_scorer
+from wakelark.peers.published import published_models
+from wakelark.peers.scorer import WAKELARK, ScorerFacts, as_int16, spoken
+from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, negative_sources, noise_source
+from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
+
+LIVE_S = 20
+"""Audio of a cost measurement's round."""
+LIVE_ROUNDS = 3
+LIVE_PROCESSES = 3
+"""Each model gets so many processes, in turns with the others: what else the machine does must not hit one alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkRequest:
+    """What `benchmark` is to do.
+
+    Attributes:
+        models: files for the same phrase, the wakelark ones.
+        peers: further files; None for the published models in installed packages.
+        positives: a folder of clips with the phrase, or a text file with one path per line; None for the synthetic
+            test clips of the run that the first model lies in.
+        negatives: the same of recordings without it; None for the test-role recordings in the cache.
+        snr_db: level of the speech over noise, for a second set of figures; None for clean ones only.
+        seed: of near-silence, noise and bootstrap.
+        workers: processes.
+    """
+
+    models: tuple[Path, ...]
+    peers: tuple[Path, ...] | None = None
+    positives: Path | None = None
+    negatives: Path | None = None
+    snr_db: float | None = None
+    seed: int = 0
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Contender:
+    name: str
+    path: Path
+    facts: ScorerFacts
+
+
+def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any]:
+    """Measure all models; the keys are in docs/benchmark.md. All but `cost` is the same every time.
+
+    Raises:
+        ModelError: a model cannot be used.
+        SetupError: a package that runs one, or that brings published ones, is not installed.
+        DataError: no usable positive clip, no negative audio, or a given folder without audio.
+        ConfigError: models for different phrases, too many, or no positives given and no run to take them from.
+    """
+    contenders, warnings = _contenders(request)
+    clips, positives_from = _positives(request)
+    streams = negative_sources(request.negatives)
+    if not streams:
+        raise DataError("no recordings without the phrase: run `wakelark fetch`, or use --negatives")
+    costs = _costs(contenders, _live_audio(streams), progress)
+    refused: dict[Path, BadAudio] = {}
+    with tempfile.TemporaryDirectory(prefix="wakelark-noise-") as folder:
+        noise, _ = noise_source(None, request.snr_db, Path(folder))
+        rows = [_measure(contender, clips, streams, noise, request, refused, progress) for contender in contenders]
+    hours = rows[0]["realised"]["hours"]
+    few = [budget for budget in COMPARED_BUDGETS if int(budget * hours + 1e-9) == 0]
+    if few:
+        rates = ", ".join(f"{budget:g}" for budget in few)
+        warnings.append(f"{hours:.2f} hours are too few for {rates} per hour: not one false alarm is allowed there")
+    return {
+        "phrase": contenders[0].facts.phrase,
+        "seed": request.seed,
+        "positives": rows[0]["realised"]["positives"],
+        "positives_from": positives_from,
+        "hours": hours,
+        "snr_db": request.snr_db,
+        "models": rows,
+        "versions": _versions(contenders),
+        "warnings": warnings,
+        "skipped": [{"file": printable(path), "reason": error.reason} for path, error in refused.items()],
+        "cost": _cost_summary(contenders, costs),
+    }
+
+
+def write_benchmark(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Write `benchmark.json`, `benchmark.md` and `benchmark.svg`; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f'"{result["phrase"]}": missed at equal false alarms'
+    texts = {
+        "benchmark.json": json.dumps(result, indent=1, allow_nan=False) + "\n",
+        "benchmark.md": benchmark_markdown(result),
+        "benchmark.svg": benchmark_chart(result["models"], title=title, snr_db=result["snr_db"]),
+    }
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode())
+    return [folder / name for name in texts]
+
+
+def _contenders(request: BenchmarkRequest) -> tuple[list[_Contender], list[str]]:
+    warnings: list[str] = []
+    own = [_contender(path) for path in request.models]
+    phrase = spoken(own[0].facts.phrase)
+    for other in own[1:]:
+        if spoken(other.facts.phrase) != phrase:
+            raise ConfigError(
+                f'{printable(other.path)} listens for "{other.facts.phrase}", {printable(own[0].path)} for "{phrase}": '
+                "only models for the same phrase can be compared"
+            )
+    files = published_models(phrase) if request.peers is None else request.peers
+    if request.peers is None and not files:
+        warnings.append(f'no installed package has a published model for "{phrase}"')
+    contenders = [*own, *(_contender(path) for path in files)]
+    warnings += [
+        f'{other.name} is taken to listen for "{other.facts.phrase}", not "{phrase}"'
+        for other in contenders[len(own) :]
+        if spoken(other.facts.phrase) != phrase
+    ]
+    if len(contenders) > MOST_MODELS:
+        raise ConfigError(f"{len(contenders)} models are too many for one table and plot; at most {MOST_MODELS}")
+    return _named_apart(contenders), warnings
+
+
+def _contender(path: Path) -> _Contender:
+    check_runs(path)
+    facts = load_scorer(path).facts
+    return _Contender(f"{facts.family} {printable(path.name)}", path, facts)
+
+
+def _named_apart(contenders: list[_Contender]) -> list[_Contender]:
+    """With the folder in the name where two would have the same, and a number where even that is the same."""
+    names = [contender.name for contender in contenders]
+    if len(set(names)) < len(names):
+        names = [
+            f"{one.facts.family} {printable(one.path.parent.name)}/{printable(one.path.name)}" for one in contenders
+        ]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({number})" for number, name in enumerate(names, 1)]
+    return [_Contender(name, one.path, one.facts) for name, one in zip(names, contenders, strict=True)]
+
+
+def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
+    if request.positives is not None:
+        return clip_sources(request.positives), printable(request.positives.name)
+    manifest = request.models[0].parent / "corpus" / "manifest.jsonl"
+    if not manifest.is_file():
+        raise ConfigError(
+            f"{printable(request.models[0])} does not lie in a run's folder, so there are no test clips to take: "
+            "give recordings of the phrase with --positives"
+        )
+    from wakelark.corpus.manifest import read_manifest
+    from wakelark.pipeline.report import clip_source
+
+    clips = [clip_source(clip) for clip in read_manifest(manifest) if clip.split == "test" and clip.label == 1]
+    if not clips:
+        raise DataError(f"{printable(manifest)} holds no test clips of the phrase; give some with --positives")
+    return clips, "synthetic test voices of the run, whose engines the wakelark model has trained on"
+
+
+def _live_audio(streams: Sequence[StreamSource]) -> Int16Array:
+    """The first seconds of the recordings, for the cost."""
+    wanted = LIVE_S * SAMPLE_RATE
+    pieces: list[Int16Array] = [np.zeros(0, np.int16)]
+    for stream in streams:
+        try:
+            # A block is a minute of a cached recording, seconds of a file.
+            pieces += [as_int16(block) for block in islice(stream.blocks(), LIVE_S)]
+        except BadAudio:  # told when it is scored
+            continue
+        if sum(map(len, pieces)) >= wanted:
+            break
+    audio = np.concatenate(pieces)
+    if not len(audio):
+        raise DataError("not one of the recordings without the phrase can be read; give others with --negatives")
+    return np.tile(audio, -(-wanted // len(audio)))[:wanted]
+
+
+def _costs(contenders: Sequence[_Contender], audio: Int16Array, progress: Progress) -> dict[str, LiveCost]:
+    costs: dict[str, LiveCost] = {}
+    total = LIVE_PROCESSES * len(contenders)
+    for number in range(total):
+        progress(number, total, "costs measured")
+        contender = contenders[number % len(contenders)]
+        cost = measure_live(contender.path, audio, rounds=LIVE_ROUNDS)
+        costs[contender.name] = cost.best(costs.get(contender.name, cost))
+    progress(total, total, "costs measured")
+    return costs
+
+
+def _measure(
+    contender: _Contender,
+    clips: Sequence[ClipSource],
+    streams: Sequence[StreamSource],
+    noise: NoiseSource | None,
+    request: BenchmarkRequest,
+    refused: dict[Path, BadAudio],
+    progress: Progress,
+) -> dict[str, Any]:
+    def report(done: int, total: int, what: str) -> None:
+        progress(done, total, f"{contender.name}: {what}")
+
+    def scored(under: NoiseSource | None) -> list[ScoredClip]:
+        found, unread = score_clips(
+            contender.path, clips, noise=under, seed=request.seed, workers=request.workers, progress=report
+        )
+        if not found:
+            raise DataError(f"none of the {len(clips)} clips with the phrase can be used: {unread[0]}")
+        refused.update({error.path: error for error in unread})
+        return found
+
+    clean, noisy = scored(None), None if noise is None else scored(noise)
+    heard, unheard = score_streams(contender.path, streams, floor=EVENT_FLOOR, workers=request.workers, progress=report)
+    refused.update({error.path: error for error in unheard})
+    facts = contender.facts
+    return {
+        "name": contender.name,
+        "file": printable(contender.path.name),
+        "family": facts.family,
+        "runtime": facts.runtime,
+        "size_bytes": facts.size_bytes,
+        "shared_bytes": facts.shared_bytes,
+        "step_s": facts.step_s,
+        "threshold": facts.threshold,
+        "smoothing_steps": facts.smoothing_steps,
+    } | benchmark_figures(clean, noisy, heard, threshold=facts.threshold, floor=EVENT_FLOOR, seed=request.seed)
+
+
+def _versions(contenders: Sequence[_Contender]) -> dict[str, str]:
+    packages = {one.facts.runtime for one in contenders} | {"numpy", "onnxruntime"}
+    return {"wakelark": __version__} | {name: version(name) for name in sorted(packages - {"wakelark"})}
+
+
+def _cost_summary(contenders: Sequence[_Contender], costs: dict[str, LiveCost]) -> dict[str, Any]:
+    own = [one.name for one in contenders if one.facts.family == WAKELARK]
+    peers = [one.name for one in contenders if one.facts.family != WAKELARK]
+    return {
+        "models": {name: asdict(cost) for name, cost in costs.items()},
+        "cpu_ratios": [
+            {"model": name, "peer": peer, "ratio": costs[name].cpu_s_per_s / costs[peer].cpu_s_per_s}
+            for name in own
+            for peer in peers
+        ],
+        "processes": LIVE_PROCESSES,
+        "machine": {
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+        },
+    }
