@@ -21,6 +21,7 @@ from wakelark.models.student import Student
 from wakelark.pipeline.ablation_trials import SNR_DB, prepare_held_out, score_held_out
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, stream_source, test_noise
+from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.scoring import score_clips, score_streams
 
@@ -81,14 +82,14 @@ def test_features_and_file_agree(cache: Path, clips: Path, student: Student, tmp
     found = score_held_out(TinyNetwork(student), held_out, config.evaluation)
     steps = smoothing_steps(step_s=0.04, smoothing_s=config.evaluation.smoothing_s)
     card = card_of(student_facts(student), smoothing_steps=steps, refractory_s=config.evaluation.refractory_s)
-    file = export_student(student, card, tmp_path / "model.onnx").path
+    listener = Listener(model=export_student(student, card, tmp_path / "model.onnx").path)
 
     noise = test_noise(SNR_DB, corpus.streams)
     for scores, under in ((found.clean, None), (found.noisy, noise)):
-        expected, _ = score_clips(file, clip_sources(clips), noise=under, seed=0, workers=1, progress=silent)
+        expected, _ = score_clips(listener, clip_sources(clips), noise=under, seed=0, workers=1, progress=silent)
         assert scores == pytest.approx([clip.score for clip in expected], abs=0.005)
     streams, _ = score_streams(
-        file, [stream_source(stream) for stream in corpus.streams], floor=EVENT_FLOOR, workers=1, progress=silent
+        listener, [stream_source(stream) for stream in corpus.streams], floor=EVENT_FLOOR, workers=1, progress=silent
     )
     for number, heard in enumerate(streams):
         late = heard.events.times_s > 3.0  # the file has heard silence before, the features begin with the recording

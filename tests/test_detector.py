@@ -20,10 +20,12 @@ from wakelark.audio import SAMPLE_RATE, to_float, to_int16
 from wakelark.cli.listen import Meter, follow
 from wakelark.errors import ConfigError, ModelError, SetupError
 from wakelark.evaluation.events import live_alarms, smooth
+from wakelark.model_card import PRESETS
 from wakelark.runtime.backend import Backend
 from wakelark.runtime.detector import Detection, Detector
 from wakelark.runtime.microphone import Microphone
 
+from .judged_pair import presets
 from .tiny_model import STEP, expected_scores, tiny_bytes, tiny_card, tiny_graph, write_tiny_model
 
 STEP_S = STEP / SAMPLE_RATE
@@ -162,6 +164,24 @@ def test_threshold_can_be_overridden_and_is_checked(tmp_path: Path) -> None:
     for wrong in (0.0, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="threshold"):
             Detector.load(path, threshold=wrong)
+
+
+def test_a_preset_of_the_card_is_a_threshold(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.onnx", presets=presets())
+    assert [Detector.load(path, preset=name).threshold for name in PRESETS] == [0.7, 0.5, 0.3]
+    with pytest.raises(ConfigError, match="there are strict, normal, sensitive"):
+        Detector.load(path, preset="loose")
+    plain = write_tiny_model(tmp_path / "plain.onnx")
+    with pytest.raises(ConfigError, match="give a threshold instead"):
+        Detector.load(plain, preset="strict")
+
+
+def test_following_gives_the_smoothed_scores_that_decide(detector: Detector) -> None:
+    audio = bursts(5, [1.0, 3.0])
+    detector.reset()
+    expected = smooth(np.array(expected_scores(audio)), 3)
+    np.testing.assert_allclose(detector.follow(audio), expected, atol=1e-6)
+    assert detector.last_score == pytest.approx(expected[-1], abs=1e-6)
 
 
 def with_external(kind: str) -> bytes:

@@ -14,6 +14,7 @@ from wakelark.cli import main
 from wakelark.corpus.streams import Piece, write_stream
 from wakelark.pipeline.evaluate import EvaluationRequest, evaluate
 
+from .judged_pair import judge_bytes, write_pair
 from .tiny_model import STEP, expected_scores, write_tiny_model
 
 EVALUATE_KEYS = {
@@ -93,7 +94,10 @@ def test_evaluate_counts_by_hand(
     assert half["threshold"] > 0.5  # not one alarm fits into 90 seconds
     assert half["miss_rate"] == 0.25
     assert [file["detected"] for file in result["files"]] == [True, True, True, False]
-    assert any("too few" in warning for warning in result["warnings"])
+    assert not any(point["supported"] for point in result["operating_points"])
+    assert half["hours_needed"] == pytest.approx(5.99, abs=0.01)
+    assert half["claim"] is None
+    assert any("0.03 hours cannot show that 0.1, 0.2, 0.5, 1, 2 false" in warning for warning in result["warnings"])
 
 
 def test_evaluate_is_the_same_with_any_number_of_workers_and_repeats(
@@ -222,3 +226,56 @@ def test_real_recordings_are_read(model: Path, real_recordings: Path) -> None:
     result = evaluate(request, progress=lambda done, total, what: None)
     assert result["positives"] == 315
     assert result["skipped"] == []
+
+
+def test_a_judge_is_measured_with_the_model_it_checks(
+    tmp_path: Path, positives: Path, negatives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, judge = write_pair(tmp_path)
+    words = ["evaluate", str(tiny), "--positives", str(positives), "--negatives", str(negatives), "--workers", "1"]
+    alone, both = run_json(words, capsys), run_json([*words, "--judge", str(judge)], capsys)
+    assert both.keys() == alone.keys()
+    assert (alone["judge"], alone["threshold"], both["threshold"]) == (None, 0.5, 0.4)
+    assert both["judge"]["is_known"]
+    assert both["judge"]["wake_threshold"] == 0.1
+    assert both["judge"]["wakes_per_hour"] == pytest.approx(2 / (90 / 3600))
+    assert 0 < both["judge"]["heard_share"] < 0.1
+    counts = [both[key] for key in ("missed", "false_alarms")]
+    strict = run_json([*words, "--judge", str(judge), "--preset", "strict"], capsys)
+    assert strict["threshold"] == 0.6
+    assert all(count <= more for count, more in zip([strict["false_alarms"]], counts[1:], strict=True))
+    chosen = run_json([*words, "--judge", str(judge), "--threshold", "0.95", "--judge-threshold", "0.01"], capsys)
+    assert (chosen["judge"]["wake_threshold"], chosen["threshold"]) == (0.95, 0.01)
+    _, out, _ = run([*words, "--judge", str(judge)], capsys)
+    assert "the judge was woken 80.0 times per hour" in out
+
+
+def test_a_foreign_judge_is_said(
+    tmp_path: Path, positives: Path, negatives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, judge = write_pair(tmp_path)
+    judge.write_bytes(judge_bytes(gain=6.0))
+    words = ["--judge", str(judge), "--json"]
+    code, out, err = run(
+        ["evaluate", str(tiny), "--positives", str(positives), "--negatives", str(negatives), *words], capsys
+    )
+    assert (code, json.loads(out)["judge"]["is_known"]) == (0, False)
+    assert "not tried with this judge" in err
+    code, out, err = run(["detect", str(tiny), str(negatives / "radio.wav"), *words], capsys)
+    assert (code, json.loads(out)["threshold"]) == (0, 0.5)
+    assert "not tried with this judge" in err
+
+
+def test_detect_takes_presets_and_a_judge(tmp_path: Path, negatives: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny, judge = write_pair(tmp_path)
+    words = ["detect", str(tiny), str(negatives / "radio.wav")]
+    for preset, threshold, count in (("strict", 0.7, 2), ("sensitive", 0.3, 2)):
+        result = run_json([*words, "--preset", preset], capsys)
+        assert (result["threshold"], len(result["detections"])) == (threshold, count)
+    result = run_json([*words, "--judge", str(judge)], capsys)
+    assert (result["threshold"], len(result["detections"])) == (0.4, 2)
+    code, _, err = run([*words, "--preset", "eager"], capsys)
+    assert code == 2
+    assert "strict, normal, sensitive" in err
+    scores = run_json(["score", str(tiny), str(negatives / "quiet.wav")], capsys)
+    assert scores["presets"] == {"strict": 0.7, "normal": 0.5, "sensitive": 0.3}

@@ -48,6 +48,8 @@ def card_of(facts: NetworkFacts, **changes: Any) -> ModelCard:
         "threshold": 0.5,
         "smoothing_steps": 2,
         "refractory_s": 1.5,
+        "gate_db": 0.0,
+        "gate_hold_s": 1.5,
         "fa_per_hour": 0.5,
         "created": "2026-11-22",
     }
@@ -139,7 +141,7 @@ def scores_of(path: Path, card: ModelCard, *, chunk_steps: int) -> np.ndarray:
 
 def test_student_streams_what_torch_says(student: Student, tmp_path: Path) -> None:
     path = tmp_path / "model_tiny.onnx"
-    card = card_of(student_facts(student))
+    card = card_of(student_facts(student), logit_shift=-0.7)  # the comparison is with the network's logits, shifted
     exported = export_student(student, card, path)
     assert exported.difference < 1e-4
     assert exported.size_bytes == path.stat().st_size
@@ -151,7 +153,7 @@ def test_student_streams_what_torch_says(student: Student, tmp_path: Path) -> No
 
 def test_accurate_streams_what_torch_says(ensemble: HeadEnsemble, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    card = card_of(accurate_facts(ensemble))
+    card = card_of(accurate_facts(ensemble), logit_shift=0.4)
     assert export_accurate(ensemble, card, path).difference < 1e-4
     assert scores_of(path, card, chunk_steps=1).shape == (100,)
     assert card.pretrained[0].licence == "Apache-2.0"

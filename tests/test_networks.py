@@ -31,7 +31,7 @@ def card_of(facts: NetworkFacts) -> ModelCard:
     values: dict[str, Any] = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
     return ModelCard(
         **values, wakelark_version="0", phrase="x", language="en-us", threshold=0.5, smoothing_steps=1,
-        refractory_s=1.5, fa_per_hour=0.5, created="2026-01-01",
+        refractory_s=1.5, gate_db=0.0, gate_hold_s=1.5, fa_per_hour=0.5, created="2026-01-01",
     )  # fmt: skip
 
 

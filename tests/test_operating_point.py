@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wakelark.errors import DataError
-from wakelark.evaluation.operating_point import LOWEST_THRESHOLD, DetCurve, selection_figure
+from wakelark.evaluation.intervals import hours_needed
+from wakelark.evaluation.operating_point import LOWEST_THRESHOLD, DetCurve, operating_rows, selection_figure
 
 scores = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1), max_size=30)
 
@@ -66,6 +67,41 @@ def test_selection_figure_is_the_mean_over_four_budgets() -> None:
     # One hour: 0, 1, 2 and 4 events allowed, so thresholds just above 0.9, 0.8, 0.7, 0.5.
     curve = DetCurve([0.95, 0.85, 0.75, 0.55], [0.9, 0.8, 0.7, 0.6, 0.5], hours=1.0)
     assert selection_figure(curve) == pytest.approx((0.75 + 0.5 + 0.25 + 0.0) / 4)
+
+
+def test_a_claim_takes_hours_and_a_stricter_threshold() -> None:
+    """10 h: 0.2 takes 15 h; 0.5 is shown with one alarm (9.5 h; two take 12.6), 1.0 with four (9.2 h; five: 10.5)."""
+    events = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+    curve = DetCurve([0.95, 0.85, 0.45], events, hours=10.0)
+    assert curve.claim(0.2) is None
+    for budget, allowed in ((0.5, 1), (1.0, 4)):
+        claim = curve.claim(budget)
+        assert claim is not None
+        assert claim.false_alarms == allowed
+        assert claim.threshold == np.nextafter(events[allowed], 1)
+        assert claim.threshold >= curve.threshold_for_budget(budget)
+    rows = {row["fa_per_hour_budget"]: row for row in operating_rows(curve)}
+    assert list(rows) == [0.1, 0.2, 0.5, 1.0, 2.0]
+    assert [row["supported"] for row in rows.values()] == [False, False, True, True, True]
+    assert rows[0.1]["hours_needed"] == pytest.approx(29.96, abs=0.01)
+    assert rows[0.5]["claim"] == {
+        "threshold": np.nextafter(0.8, 1),
+        "false_alarms": 1,
+        "miss_rate": pytest.approx(1 / 3),
+    }
+    assert rows[0.2]["claim"] is None
+
+
+@given(scores, st.floats(0.1, 60), st.floats(0.05, 4))
+def test_a_claim_is_as_low_as_the_upper_bound_allows(events: list[float], hours: float, budget: float) -> None:
+    curve = DetCurve([0.5], events, hours=hours)
+    claim = curve.claim(budget)
+    assert (claim is not None) == (hours_needed(budget) <= hours * (1 + 1e-9))
+    if claim is not None:
+        assert hours_needed(budget, claim.false_alarms) <= hours * (1 + 1e-9)
+        if claim.threshold > curve.lowest:
+            more = curve.false_alarms_at(np.nextafter(claim.threshold, 0))
+            assert hours_needed(budget, more) > hours * (1 - 1e-9)
 
 
 @given(scores, scores, st.floats(0.1, 20), st.floats(0, 30))

@@ -16,9 +16,11 @@ from wakelark.evaluation.events import Events
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
 from wakelark.evaluation.html import report_page
 from wakelark.evaluation.html_training import training
-from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
+from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import TOTAL_BYTES, around, data_uri, within_limit
 from wakelark.evaluation.verdict import verdict
+
+from .judged_pair import presets
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 
@@ -129,6 +131,44 @@ def test_report_is_plain_json_with_hand_countable_figures() -> None:
     assert [row["fires"] for row in found["loudest_false_alarms"]] == [True, False]
     assert [row["score"] for row in found["missed_clips"]] == [0.2, 0.4]
     assert sum(found["histogram"]["positives"]) == 4
+
+
+def test_presets_show_what_development_said_and_what_the_test_says() -> None:
+    clips = [ScoredClip(file=str(n), score=score, engine="piper") for n, score in enumerate((0.9, 0.8, 0.4, 0.2))]
+    streams = [
+        ScoredStream(name="a", kind="speech", seconds=7200, events=Events(np.array([1.0, 9.0]), np.array([0.35, 0.6])))
+    ]
+    model = measured(positives=clips, noisy_positives=clips[2:], snr_db=10.0, streams=streams, presets=presets())
+    rows = build_report(facts(), [model], seed=0)["models"][0]["presets"]
+    told = [(row["name"], row["threshold"], row["miss_rate"], row["false_alarms"], row["fa_per_hour"]) for row in rows]
+    assert told == [("strict", 0.7, 0.5, 0, 0.0), ("normal", 0.5, 0.5, 1, 0.5), ("sensitive", 0.3, 0.25, 2, 1.0)]
+    assert rows[2]["miss_rate_noisy"] == 0.5
+    assert rows[0]["development"] == {"miss_rate": 0.0, "false_alarms": 0, "supported": False, "hours_needed": 30.0}
+    silent = build_report(facts(), [measured(streams=[], positives=[], presets=presets())], seed=0)
+    assert silent["models"][0]["presets"][0]["miss_rate"] is None
+    json.dumps(silent, allow_nan=False)
+
+
+def test_both_models_as_one_are_told_beside_them() -> None:
+    streams = [
+        ScoredStream(
+            name="a", kind="speech", seconds=7200, events=Events(np.array([1.0]), np.array([0.6])), judge_wakes=40,
+            judge_heard_s=72.0,
+        )
+    ]  # fmt: skip
+    cost = {"tiny_cpu_s_per_hour": 9.0, "judge_cpu_s_per_hour": 0.1, "judge_alone_cpu_s_per_hour": 15.0}
+    both = JudgedModel(
+        measured=measured("judged", streams=streams, file="model_tiny.onnx, judged by model.onnx"),
+        wake_threshold=0.05, cost=cost,
+    )  # fmt: skip
+    report = build_report(facts(), [measured()], seed=0, judged=both)
+    assert len(report["models"]) == 1
+    assert report["judged"].keys() >= report["models"][0].keys()
+    assert (report["judged"]["wakes_per_hour"], report["judged"]["heard_share"]) == (20.0, 0.01)
+    assert (report["judged"]["wake_threshold"], report["judged"]["cost"]) == (0.05, cost)
+    assert any("judged by model.onnx" in line for line in report["verdict"]["details"])
+    assert "</html>" in report_page(report, metrics=[], sounds={})
+    assert build_report(facts(), [measured()], seed=0)["judged"] is None
 
 
 def test_corpus_is_counted_and_licences_are_listed() -> None:

@@ -34,6 +34,8 @@ def tiny_card(**changes: Any) -> ModelCard:
         threshold=0.5,
         smoothing_steps=3,
         refractory_s=1.5,
+        gate_db=0.0,
+        gate_hold_s=1.5,
         fa_per_hour=0.5,
         front_end="power",
         parameters=1,
@@ -42,8 +44,8 @@ def tiny_card(**changes: Any) -> ModelCard:
     return dataclasses.replace(card, **changes)
 
 
-def tiny_graph(gain: float = GAIN) -> onnx.ModelProto:
-    """The graph without a card."""
+def tiny_graph(gain: float = GAIN, *, step: int = STEP) -> onnx.ModelProto:
+    """The graph without a card, of steps of `step` samples."""
 
     def constant(name: str, value: list[int] | float) -> onnx.TensorProto:
         return numpy_helper.from_array(np.array(value, np.float32 if isinstance(value, float) else np.int64), name)
@@ -61,7 +63,7 @@ def tiny_graph(gain: float = GAIN) -> onnx.ModelProto:
         helper.make_node("Slice", ["history", "minus_two", "far", "one"], ["new_state"]),
     ]
     constants = [
-        constant("steps_shape", [1, -1, STEP]),
+        constant("steps_shape", [1, -1, step]),
         constant("last_axis", [2]),
         constant("zero", [0]),
         constant("one", [1]),
@@ -87,9 +89,9 @@ def tiny_graph(gain: float = GAIN) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def tiny_bytes(card: ModelCard | str | None = None, *, gain: float = GAIN) -> bytes:
-    """The file's content; `card` may be any text, to make broken files."""
-    model = tiny_graph(gain)
+def tiny_bytes(card: ModelCard | str | None = None, *, gain: float = GAIN, step: int = STEP) -> bytes:
+    """The file's content; `card` may be any text, to make broken files, and its step need not be that of the graph."""
+    model = tiny_graph(gain, step=step)
     text = card if isinstance(card, str) else (card or tiny_card()).to_json()
     helper.set_model_props(model, {CARD_KEY: text})
     return model.SerializeToString()

@@ -226,10 +226,22 @@ class EvaluationConfig(Section):
     """Operating points and the decision rule."""
 
     fa_per_hour: float = Field(default=0.5, gt=0)
-    """False alarms per hour the threshold is chosen for, on development audio."""
+    """False alarms per hour of the normal threshold, on development audio; strict has a fifth, sensitive four times."""
     smoothing_s: float = Field(default=0.12, ge=0)
     """The scores are averaged over about this time (at least one step)."""
     refractory_s: float = Field(default=1.5, gt=0)
+    gate_db: float = Field(default=0.0, ge=0)
+    """A score counts only where speech-band sound stood this far above the background; 0 switches the gate off."""
+    gate_hold_s: float = Field(default=1.5, gt=0)
+    """For how long after such sound the gate stays open."""
+    judge_wakes_per_hour: float = Field(default=20.0, gt=0)
+    """How often the tiny model may wake its judge, on development audio."""
+    judge_weight: float = Field(default=0.5, ge=0, le=1)
+    """Share of the judge in the verdict, a mean of log-odds; the rest is the tiny model's. 1: it decides alone."""
+    judge_lookback_s: float = Field(default=0.4, ge=0, le=10)
+    """What counts of the judge is the peak of its smoothed score over this time."""
+    judge_patience_s: float = Field(default=0.4, ge=0, le=10)
+    """The judge stays awake for so long after the last score that wakes it."""
 
 
 class Config(Section):

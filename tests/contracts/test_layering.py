@@ -28,10 +28,10 @@ ORDER = [
     "cli",
     "__main__",
 ]
-COMMON = {"errors", "audio", "audio_header", "config", "config_file", "strict_yaml", "model_card"}
+COMMON = {"errors", "audio", "audio_header", "config", "config_file", "strict_yaml", "model_card", "card_json"}
 """Importable from everywhere; these import only one another."""
 
-RUNTIME_SEES = {"runtime", "audio", "audio_header", "errors", "model_card"}
+RUNTIME_SEES = {"runtime", "audio", "audio_header", "errors", "model_card", "card_json"}
 LIGHT_PARTS = RUNTIME_SEES
 """Parts that must work on the base install."""
 LIGHT_PACKAGES = {"numpy", "onnxruntime", "soundfile", "soxr"}

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, find_audio_files, printable, stream_audio
+from wakelark.cli.options import Judge, JudgeThreshold, Model, Preset, Threshold, say_if_unknown
 from wakelark.cli.output import emit, note, progress_bar
 from wakelark.errors import DataError
 
@@ -20,15 +21,20 @@ TAIL_S = 1.0
 
 
 def detect(
-    model: Annotated[Path, typer.Argument(help="model.onnx or model_tiny.onnx of a run.", metavar="MODEL")],
+    model: Model,
     files: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.", metavar="FILE...")],
-    threshold: Annotated[float | None, typer.Option(help="Fire at this score instead of the model's own.")] = None,
+    threshold: Threshold = None,
+    preset: Preset = None,
+    judge: Judge = None,
+    judge_threshold: JudgeThreshold = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Find the phrase in audio files: where it was heard, and how surely."""
     from wakelark.runtime.detector import Detector
 
-    detector = Detector.load(model, threshold)
+    detector = Detector.load(model, threshold, preset=preset, judge=judge, judge_threshold=judge_threshold)
+    if detector.judge is not None:
+        say_if_unknown(is_known=detector.judge.is_known)
     paths = _expand(files)
     found: list[dict[str, object]] = []
     skipped: list[BadAudio] = []
@@ -58,7 +64,7 @@ def detect(
         note(f"skipped {error}", quiet=json_output)
     data: dict[str, object] = {
         "detections": found,
-        "threshold": detector.threshold,
+        "threshold": detector.fires_at,
         "seconds": round(seconds, 3),
         "skipped": [{"file": printable(error.path), "reason": error.reason} for error in skipped],
     }

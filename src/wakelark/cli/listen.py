@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from wakelark.audio import SAMPLE_RATE, Float32Array
+from wakelark.cli.options import Judge, JudgeThreshold, Preset, Threshold, say_if_unknown
 from wakelark.cli.output import emit, note
 from wakelark.errors import ConfigError
 
@@ -27,7 +28,10 @@ def listen(
     model: Annotated[
         Path | None, typer.Argument(help="model.onnx or model_tiny.onnx of a run.", metavar="MODEL")
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Fire at this score instead of the model's own.")] = None,
+    threshold: Threshold = None,
+    preset: Preset = None,
+    judge: Judge = None,
+    judge_threshold: JudgeThreshold = None,
     device: Annotated[str | None, typer.Option(help="Number or part of the name of the microphone.")] = None,
     devices: Annotated[bool, typer.Option("--devices", help="List the microphones and stop.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop after this time; else with Ctrl-C.", min=0.1)] = None,
@@ -44,11 +48,11 @@ def listen(
         return
     if model is None:
         raise ConfigError("which model? `wakelark listen runs/<phrase>/model.onnx`")
-    detector = Detector.load(model, threshold)
+    detector = Detector.load(model, threshold, preset=preset, judge=judge, judge_threshold=judge_threshold)
+    if detector.judge is not None:
+        say_if_unknown(is_known=detector.judge.is_known)
     with Microphone(device) as microphone:
-        note(
-            f'listening on {microphone.name} for "{detector.phrase}", threshold {detector.threshold:.2f}; Ctrl-C stops'
-        )
+        note(f'listening on {microphone.name} for "{detector.phrase}", threshold {detector.fires_at:.2f}; Ctrl-C stops')
         meter = Meter(detector, live=sys.stderr.isatty())
 
         def heard(hit: Detection) -> None:
@@ -60,7 +64,7 @@ def listen(
         meter.clear()
     data: dict[str, object] = {
         "detections": [{"time_s": hit.time_s, "score": hit.score, "phrase": hit.phrase} for hit in hits],
-        "threshold": detector.threshold,
+        "threshold": detector.fires_at,
         "seconds": detector.seconds,
         "dropped_chunks": microphone.dropped,
     }
@@ -115,7 +119,7 @@ class Meter:
             self._warned = True
         if self._live:
             score = self._detector.last_score
-            mark = "!" if score >= self._detector.threshold else " "
+            mark = "!" if score >= self._detector.fires_at else " "
             line = f"level {bar((level + 60) / 60)} {level:4.0f} dB   score {bar(score)} {score:.2f} {mark}"
             print(f"\r{line}", end="", file=sys.stderr, flush=True)
 

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from wakelark.audio import printable, stream_audio
+from wakelark.cli.options import Model
 from wakelark.cli.output import emit
 
 
 def score(
-    model: Annotated[Path, typer.Argument(help="model.onnx or model_tiny.onnx of a run.", metavar="MODEL")],
+    model: Model,
     file: Annotated[Path, typer.Argument(help="An audio file.", metavar="FILE")],
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -29,6 +30,7 @@ def score(
         "phrase": detector.phrase,
         "step_s": detector.step_s,
         "threshold": detector.threshold,
+        "presets": {preset.name: preset.threshold for preset in detector.card.presets},
         "smoothing_steps": detector.card.smoothing_steps,
         "scores": scores,
     }

@@ -15,8 +15,7 @@ from wakelark.evaluation.groups import (
     miss_figures,
     total_hours,
 )
-from wakelark.evaluation.intervals import hours_needed
-from wakelark.evaluation.operating_point import BUDGETS, DetCurve
+from wakelark.evaluation.operating_point import BUDGETS, DetCurve, operating_rows
 from wakelark.evaluation.report import thinned
 
 COMPARED_BUDGETS = tuple(budget for budget in BUDGETS if budget <= 2)
@@ -61,22 +60,10 @@ def benchmark_figures(
     }
 
 
-def _matched(curve: DetCurve, noisy: DetCurve | None) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for budget, point in curve.operating_points(COMPARED_BUDGETS):
-        under_noise = None if noisy is None else noisy.at(point.threshold)
-        needed = hours_needed(budget)
-        rows.append(
-            {
-                "fa_per_hour_budget": budget,
-                "hours_needed": needed,
-                "supported": curve.hours >= needed,
-                "threshold": point.threshold,
-                "false_alarms": point.false_alarms,
-                "miss_rate": point.miss_rate,
-                "miss_rate_ci": list(point.miss_rate_ci),
-                "miss_rate_noisy": None if under_noise is None else under_noise.miss_rate,
-                "miss_rate_noisy_ci": None if under_noise is None else list(under_noise.miss_rate_ci),
-            }
-        )
+def _matched(curve: DetCurve, noisy: DetCurve | None) -> list[dict[str, Any]]:
+    rows = operating_rows(curve, COMPARED_BUDGETS)
+    for row in rows:
+        under_noise = None if noisy is None else noisy.at(row["threshold"])
+        row["miss_rate_noisy"] = None if under_noise is None else under_noise.miss_rate
+        row["miss_rate_noisy_ci"] = None if under_noise is None else list(under_noise.miss_rate_ci)
     return rows

@@ -53,6 +53,7 @@ class ScoredStream:
         events: its false alarms at every threshold.
         synthetic: made by a synthesis engine; its rates are labelled so.
         live_alarms: how often a running detector fired at the model's own threshold (see `events.live_alarms`).
+        judge_wakes, judge_heard_s: with a judge, how often it was woken, and seconds of audio that it listened to.
         parts: (start in seconds, file name) of each file in it, in the order of time; may be empty.
     """
 
@@ -62,6 +63,8 @@ class ScoredStream:
     events: Events
     synthetic: bool = False
     live_alarms: int = 0
+    judge_wakes: int = 0
+    judge_heard_s: float = 0.0
     parts: Sequence[tuple[float, str]] = field(default_factory=tuple)
 
     def locate(self, time_s: float) -> tuple[str, float]:

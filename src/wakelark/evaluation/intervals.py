@@ -45,6 +45,21 @@ def hours_needed(fa_per_hour: float, events: int = 0, confidence: float = CONFID
     return _solve_mean(events, 1 - confidence) / fa_per_hour
 
 
+def most_events(fa_per_hour: float, hours: float, confidence: float = CONFIDENCE) -> int | None:
+    """So many alarms in `hours` hours still show "at most `fa_per_hour`", one-sided; None: not even none does.
+
+    The largest k with `hours_needed(fa_per_hour, k) <= hours`: Garwood's upper bound of k events is at most the rate.
+
+    >>> most_events(0.5, 5.9), most_events(0.5, 6.0), most_events(0.5, 13.0)
+    (None, 0, 2)
+    """
+    mean = fa_per_hour * hours
+    events = -1
+    while poisson_cdf(events + 1, mean) <= 1 - confidence:
+        events += 1
+    return None if events < 0 else events
+
+
 def poisson_cdf(events: int, mean: float) -> float:
     """P(X <= events) of a Poisson variable with this mean."""
     if mean == 0:

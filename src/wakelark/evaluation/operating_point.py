@@ -6,15 +6,17 @@ A detector fires where the smoothed score is at or above the threshold.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakelark.errors import DataError
-from wakelark.evaluation.intervals import Interval, poisson_interval, wilson_interval
+from wakelark.evaluation.intervals import Interval, hours_needed, most_events, poisson_interval, wilson_interval
 
-BUDGETS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 5.0)
+BUDGETS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """False alarms per hour at which operating points are given."""
 
 SELECTION_BUDGETS = (0.5, 1.0, 2.0, 4.0)
@@ -116,17 +118,30 @@ class DetCurve:
         every known event, or there is none, the threshold is the lowest at which events are known (`floor`, or
         `LOWEST_THRESHOLD`). It is above 1, and all is missed, when too many events have the highest possible score.
         """
-        allowed = self.allowed_events(fa_per_hour)
-        if allowed >= len(self.events):
+        return self.threshold_allowing(self.allowed_events(fa_per_hour))
+
+    def threshold_allowing(self, events: int) -> float:
+        """The lowest threshold at which at most so many of the known events fire; see `threshold_for_budget`."""
+        if events >= len(self.events):
             return self.lowest
-        return max(self.lowest, float(np.nextafter(self.events[allowed], np.inf)))
+        return max(self.lowest, float(np.nextafter(self.events[events], np.inf)))
+
+    def claim(self, fa_per_hour: float) -> OperatingPoint | None:
+        """The lowest threshold at which this audio shows at most this many false alarms per hour, with 95 % confidence.
+
+        None when it is too short: not even silence would show it (`hours_needed`). Going down from the strictest
+        threshold until the upper bound is no longer kept is a test in a fixed order, so the confidence holds although
+        the threshold was found on the same audio.
+        """
+        events = most_events(fa_per_hour, self.hours)
+        return None if events is None else self.at(self.threshold_allowing(events))
 
     def matched_miss_rate(self, fa_per_hour: float) -> float:
         """Miss rate at the threshold that keeps the budget on this very audio: for comparing models."""
         return self.miss_rate_at(self.threshold_for_budget(fa_per_hour))
 
-    def operating_points(self, budgets: tuple[float, ...] = BUDGETS) -> list[tuple[float, OperatingPoint]]:
-        """(budget, operating point) for each budget."""
+    def operating_points(self, budgets: Sequence[float] = BUDGETS) -> list[tuple[float, OperatingPoint]]:
+        """(budget, operating point) for each of the budgets."""
         return [(budget, self.at(self.threshold_for_budget(budget))) for budget in budgets]
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -139,6 +154,36 @@ class DetCurve:
         alarms = np.searchsorted(-self.events, -thresholds, side="right") / self.hours
         missed = np.searchsorted(self.positives, thresholds, side="left") / max(1, len(self.positives))
         return thresholds, alarms, missed
+
+
+def operating_rows(curve: DetCurve, budgets: Sequence[float] = BUDGETS) -> list[dict[str, Any]]:
+    """The operating points as plain data: matched, and whether the hours heard can support the budget as a claim.
+
+    `fa_per_hour_budget, threshold, false_alarms, miss_rate, miss_rate_ci`, then `supported`, `hours_needed` (without a
+    single alarm) and `claim`: `threshold, false_alarms, miss_rate` of `DetCurve.claim`, or None.
+    """
+    rows: list[dict[str, Any]] = []
+    for budget, point in curve.operating_points(budgets):
+        claim = curve.claim(budget)
+        rows.append(
+            {
+                "fa_per_hour_budget": budget,
+                **_counts(point),
+                "miss_rate_ci": list(point.miss_rate_ci),
+                "supported": claim is not None,
+                "hours_needed": hours_needed(budget),
+                "claim": None if claim is None else _counts(claim),
+            }
+        )
+    return rows
+
+
+def _counts(point: OperatingPoint) -> dict[str, object]:
+    return {
+        "threshold": point.threshold,
+        "false_alarms": point.false_alarms,
+        "miss_rate": point.miss_rate if point.positives else None,
+    }
 
 
 def selection_figure(curve: DetCurve) -> float:

@@ -25,9 +25,11 @@ from wakelark.evaluation.groups import (
     total_hours,
 )
 from wakelark.evaluation.intervals import hours_needed, wilson_interval
-from wakelark.evaluation.operating_point import DetCurve, selection_figure
+from wakelark.evaluation.operating_point import DetCurve, operating_rows, selection_figure
+from wakelark.evaluation.preset_figures import preset_row
 from wakelark.evaluation.provenance import corpus_counts, provenance
 from wakelark.evaluation.verdict import verdict
+from wakelark.model_card import CardPreset
 
 REPORT_VERSION = 1
 LISTED = 12
@@ -46,6 +48,7 @@ class MeasuredModel:
         size_bytes, parameters, step_s: of the model.
         threshold: the model's own, chosen on development audio.
         fa_per_hour: the budget it was chosen for.
+        presets: its named operating points, chosen on development audio.
         positives: scored clips with the phrase, clean.
         noisy_positives, snr_db: the same clips in noise; none when not measured.
         near_misses: scored clips that only sound like the phrase.
@@ -60,12 +63,28 @@ class MeasuredModel:
     step_s: float
     threshold: float
     fa_per_hour: float
+    presets: Sequence[CardPreset] = ()
     positives: Sequence[ScoredClip]
     noisy_positives: Sequence[ScoredClip] = ()
     snr_db: float | None = None
     near_misses: Sequence[ScoredClip] = ()
     streams: Sequence[ScoredStream]
     floor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedModel:
+    """The tiny model with the accurate one as its judge, as one detector.
+
+    Attributes:
+        measured: its scores on test audio; the threshold is that of the verdict.
+        wake_threshold: score of the tiny model that wakes the judge.
+        cost: CPU seconds per hour.
+    """
+
+    measured: MeasuredModel
+    wake_threshold: float
+    cost: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,23 +116,28 @@ class RunFacts:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def build_report(run: RunFacts, models: Sequence[MeasuredModel], *, seed: int) -> dict[str, Any]:
+def build_report(
+    run: RunFacts, models: Sequence[MeasuredModel], *, seed: int, judged: JudgedModel | None = None
+) -> dict[str, Any]:
     """The whole report as JSON-ready data.
 
     Args:
         run: what the run knows about itself.
         models: the accurate one first.
         seed: of the bootstrap.
+        judged: both models as one detector.
     """
     measured = [_model(model, seed=seed) for model in models]
+    cascade = None if judged is None else _judged(judged, seed=seed)
     return {
         "format_version": REPORT_VERSION,
         "phrase": run.phrase,
         "preset": run.preset,
         "created": run.created,
         "wakelark_version": run.wakelark_version,
-        "verdict": verdict(run.phrase, measured),
+        "verdict": verdict(run.phrase, measured, cascade),
         "models": measured,
+        "judged": cascade,
         "hours": run.hours,
         "stages": run.stages,
         "distillation": run.distillation,
@@ -142,6 +166,7 @@ def _model(model: MeasuredModel, *, seed: int) -> dict[str, Any]:
         "realised": _realised(model.positives, model, curve, seed=seed),
         "realised_noisy": _realised(model.noisy_positives, model, noisy, seed=seed) if model.noisy_positives else None,
         "snr_db": model.snr_db,
+        "presets": [preset_row(preset, model.positives, model.noisy_positives, curve) for preset in model.presets],
         "matched": _matched(curve, noisy),
         "selection_figure": selection_figure(curve) if curve and model.positives else None,
         "groups": _groups(model),
@@ -152,6 +177,18 @@ def _model(model: MeasuredModel, *, seed: int) -> dict[str, Any]:
         "det_noisy": thinned(noisy) if noisy else None,
         "histogram": _histogram(model),
         "synthetic_negatives": bool(model.streams) and all(stream.synthetic for stream in model.streams),
+    }
+
+
+def _judged(judged: JudgedModel, *, seed: int) -> dict[str, Any]:
+    """As an entry of `models`, and how often the judge was woken in the recordings, and what that costs."""
+    streams = judged.measured.streams
+    hours = total_hours(streams)
+    return _model(judged.measured, seed=seed) | {
+        "wake_threshold": judged.wake_threshold,
+        "wakes_per_hour": sum(stream.judge_wakes for stream in streams) / hours if hours else None,
+        "heard_share": sum(stream.judge_heard_s for stream in streams) / 3600 / hours if hours else None,
+        "cost": judged.cost,
     }
 
 
@@ -177,15 +214,8 @@ def _matched(curve: DetCurve | None, noisy: DetCurve | None) -> list[dict[str, A
     if curve is None:
         return []
     return [
-        {
-            "fa_per_hour_budget": budget,
-            "threshold": point.threshold,
-            "false_alarms": point.false_alarms,
-            "miss_rate": point.miss_rate if point.positives else None,
-            "miss_rate_ci": list(point.miss_rate_ci),
-            "miss_rate_noisy": noisy.miss_rate_at(point.threshold) if noisy else None,
-        }
-        for budget, point in curve.operating_points()
+        row | {"miss_rate_noisy": noisy.miss_rate_at(point.threshold) if noisy else None}
+        for row, (_, point) in zip(operating_rows(curve), curve.operating_points(), strict=True)
     ]
 
 

@@ -14,8 +14,9 @@ FEWEST_CLIPS = 50
 FEWEST_HOURS = 1.0
 
 
-def verdict(phrase: str, models: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """`{"grade", "headline", "details": [...]}` from the `models` part of a report; the first model gives the grade."""
+def verdict(phrase: str, models: Sequence[dict[str, Any]], judged: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`{"grade", "headline", "details": [...]}` from the `models` and `judged` of a report; the first model gives the
+    grade."""
     if not models:
         return {"grade": "unmeasured", "headline": "Nothing was measured.", "details": []}
     grades = [grade(model) for model in models]
@@ -32,7 +33,7 @@ def verdict(phrase: str, models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "grade": grades[0],
         "headline": headline,
-        "details": [_sentence(model) for model in models] + _caveats(models),
+        "details": [_sentence(model) for model in (*models, *([judged] if judged else []))] + _caveats(models),
     }
 
 

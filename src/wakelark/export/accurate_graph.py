@@ -14,8 +14,12 @@ from wakelark.features.spectrum import Float64Array
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 
 
-def build_accurate_graph(ensemble: HeadEnsemble) -> tuple[StreamGraph, str]:
+def build_accurate_graph(ensemble: HeadEnsemble, shift: float) -> tuple[StreamGraph, str]:
     """The graph, not yet finished, and the name of its scores.
+
+    Args:
+        ensemble: trained.
+        shift: is added to the logits.
 
     Shape of the scores: `[1, n / 1280]`
 
@@ -34,14 +38,14 @@ def build_accurate_graph(ensemble: HeadEnsemble) -> tuple[StreamGraph, str]:
         values = add_conv(graph, values, layer)
         channels = layer.weight.shape[0]
     values = _remember_rows(graph, values, taps=ensemble.context_steps, channels=EMBEDDING_SIZE, bands=1)
-    return graph, graph.reshape(graph.node("Sigmoid", [_add_heads(graph, values, ensemble)]), [1, -1])
+    return graph, graph.reshape(graph.node("Sigmoid", [_add_heads(graph, values, ensemble, shift)]), [1, -1])
 
 
 def _remember_rows(graph: StreamGraph, values: str, *, taps: int, channels: int, bands: int) -> str:
     return graph.remember(values, axis=2, keep=taps - 1, shape=[1, channels, taps - 1, bands])
 
 
-def _add_heads(graph: StreamGraph, embeddings: str, ensemble: HeadEnsemble) -> str:
+def _add_heads(graph: StreamGraph, embeddings: str, ensemble: HeadEnsemble, shift: float) -> str:
     """All heads side by side: one convolution, one grouped one, and one that weighs and adds up."""
     heads = ensemble.heads
     windows = [_whitened(head) for head in heads]
@@ -53,7 +57,7 @@ def _add_heads(graph: StreamGraph, embeddings: str, ensemble: HeadEnsemble) -> s
     shares = [1 / (float(temperature) * len(heads)) for temperature in ensemble.temperatures]
     weight = np.concatenate([_numpy(head.out.weight) * share for head, share in zip(heads, shares, strict=True)], 1)
     biases = [_vector(head.out.bias) * share for head, share in zip(heads, shares, strict=True)]
-    bias = np.sum(biases, 0) + float(ensemble.biases.double().mean())
+    bias = np.sum(biases, 0) + float(ensemble.biases.double().mean()) + shift
     return _conv(graph, values, [weight], [bias], groups=1)
 
 

@@ -22,8 +22,12 @@ from wakelark.models.bc_resnet import (
 )
 
 
-def build_bc_resnet_graph(student: BcResNet) -> tuple[StreamGraph, str]:
+def build_bc_resnet_graph(student: BcResNet, shift: float) -> tuple[StreamGraph, str]:
     """The graph, not yet finished, and the name of its scores.
+
+    Args:
+        student: trained.
+        shift: is added to the logits.
 
     Shape of the scores: `[1, n / 640]`
     """
@@ -43,7 +47,7 @@ def build_bc_resnet_graph(student: BcResNet) -> tuple[StreamGraph, str]:
     out = student.head.out
     assert out.bias is not None
     weight = graph.constant(_numpy(out.weight)[..., None].astype(np.float32))
-    bias = graph.constant(_numpy(out.bias).astype(np.float32))
+    bias = graph.constant((_numpy(out.bias) + shift).astype(np.float32))
     logits = graph.node("Conv", [values, weight, bias], {"kernel_shape": [1, 1]})
     return graph, graph.reshape(graph.node("Sigmoid", [logits]), [1, -1])
 

@@ -53,7 +53,7 @@ class Exported:
     Attributes:
         path: the model.
         size_bytes: its size.
-        difference: largest difference of a score between the file, streamed, and the trained network.
+        difference: largest difference of a score between the file, streamed, and the trained network, shifted.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Exported:
 
 def student_facts(student: AnyStudent) -> NetworkFacts:
     """What the student's structure decides about its card."""
-    graph, _ = _student_graph(student)
+    graph, _ = _student_graph(student, 0.0)
     return NetworkFacts(
         kind="tiny",
         step_samples=student.step_samples,
@@ -81,7 +81,7 @@ def accurate_facts(ensemble: HeadEnsemble) -> NetworkFacts:
     Raises:
         SetupError: the package with the embedding's weights is missing.
     """
-    graph, _ = build_accurate_graph(ensemble)
+    graph, _ = build_accurate_graph(ensemble, 0.0)
     frozen = sum(layer.weight.size + layer.bias.size for layer in read_layers() if isinstance(layer, ConvLayer))
     return NetworkFacts(
         kind="accurate",
@@ -107,7 +107,7 @@ def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported
 
     Args:
         student: trained; it is put into evaluation mode.
-        card: with the values of `student_facts`.
+        card: with the values of `student_facts`; its `logit_shift` is folded in.
         path: where to; `.json` is added for the card.
 
     Raises:
@@ -123,7 +123,7 @@ def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported
             return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
 
     lead = _lead_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES)
-    return _write(_student_graph(student), offline, card, path, lead_samples=lead)
+    return _write(_student_graph(student, card.logit_shift), offline, card, path, lead_samples=lead)
 
 
 def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Exported:
@@ -131,7 +131,7 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
 
     Args:
         ensemble: trained and calibrated; it is put into evaluation mode.
-        card: with the values of `accurate_facts`.
+        card: with the values of `accurate_facts`; its `logit_shift` is folded in.
         path: where to; `.json` is added for the card.
 
     Raises:
@@ -150,11 +150,13 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
             return ensemble(embeddings)[0].numpy()
 
     lead = _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES)
-    return _write(build_accurate_graph(ensemble), offline, card, path, lead_samples=lead)
+    return _write(build_accurate_graph(ensemble, card.logit_shift), offline, card, path, lead_samples=lead)
 
 
-def _student_graph(student: AnyStudent) -> tuple[StreamGraph, str]:
-    return build_bc_resnet_graph(student) if isinstance(student, BcResNet) else build_student_graph(student)
+def _student_graph(student: AnyStudent, shift: float) -> tuple[StreamGraph, str]:
+    if isinstance(student, BcResNet):
+        return build_bc_resnet_graph(student, shift)
+    return build_student_graph(student, shift)
 
 
 def _context_frames(ensemble: HeadEnsemble) -> int:

@@ -78,8 +78,8 @@ def check_parity(
 
     Args:
         model: the ONNX file.
-        offline: logits of the trained network over a clip, `[N] -> [S]`.
-        card: what the file says about itself.
+        offline: logits of the trained network over a clip, not shifted, `[N] -> [S]`.
+        card: what the file says about itself, and its shift.
         lead_samples: silence that makes the clip's first score end where the stream's first score ends.
         rng: draws the audio and the chunks.
 
@@ -89,8 +89,9 @@ def check_parity(
     audio = probe_audio(rng, seconds=PROBE_S)
     audio = audio[: len(audio) // card.step_samples * card.step_samples]
     lead = np.zeros(lead_samples + card.warm_up_samples, np.float32)
-    logits = offline(np.concatenate([lead, audio]))[card.warm_up_samples // card.step_samples :]
-    scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    said = offline(np.concatenate([lead, audio]))[card.warm_up_samples // card.step_samples :].astype(np.float64)
+    logits = said + card.logit_shift
+    scores = 1 / (1 + np.exp(-logits))
 
     def draw_steps() -> int:
         return int(rng.choice([1, 2, 3, 7, 50, 200]))

@@ -14,8 +14,12 @@ from wakelark.models.student import PhraseHead, Student
 from wakelark.models.trunk import FRONT_KERNEL, STEP_FRAMES, SeparableBlock
 
 
-def build_student_graph(student: Student) -> tuple[StreamGraph, str]:
+def build_student_graph(student: Student, shift: float) -> tuple[StreamGraph, str]:
     """The graph, not yet finished, and the name of its scores.
+
+    Args:
+        student: trained.
+        shift: is added to the logits.
 
     Shape of the scores: `[1, n / 640]`
     """
@@ -30,7 +34,7 @@ def build_student_graph(student: Student) -> tuple[StreamGraph, str]:
         if not isinstance(block, SeparableBlock):
             raise TypeError(f"the graph knows no block of type {type(block).__name__}")
         values = _add_block(graph, values, block, trunk.channels)
-    logits = _add_head(graph, values, student.head)
+    logits = _add_head(graph, values, student.head, shift)
     return graph, graph.reshape(graph.node("Sigmoid", [logits]), [1, -1])
 
 
@@ -43,13 +47,13 @@ def _add_block(graph: StreamGraph, values: str, block: SeparableBlock, channels:
     return graph.node("Relu", [graph.node("Add", [_conv(graph, change, weight, bias), values])])
 
 
-def _add_head(graph: StreamGraph, values: str, head: PhraseHead) -> str:
+def _add_head(graph: StreamGraph, values: str, head: PhraseHead, shift: float) -> str:
     narrowed = _conv(graph, values, _numpy(head.narrow.weight), _bias(head.narrow))
     kept = head.steps_before
     joined = graph.remember(narrowed, axis=3, keep=kept, shape=[1, head.rank, 1, kept])
     dilation = head.templates.dilation[0]
     matches = _conv(graph, joined, _numpy(head.templates.weight), _bias(head.templates), dilation=dilation)
-    return _conv(graph, graph.node("Relu", [matches]), _numpy(head.out.weight), _bias(head.out))
+    return _conv(graph, graph.node("Relu", [matches]), _numpy(head.out.weight), _bias(head.out) + shift)
 
 
 def fold(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Float64Array, Float64Array]:

@@ -43,12 +43,12 @@ def _listen(model: Path, audio_file: Path, rounds: int, began_s: float, began_cp
     size = scorer.facts.live_samples
     chunks = [audio[start : start + size] for start in range(0, len(audio), size)]
     for chunk in chunks[:_WARM_UP_CALLS]:
-        scorer.score(chunk)
+        scorer.follow(chunk)
     spent: list[float] = []
     for _ in range(rounds):
         before_s = time.process_time()
         for chunk in chunks:
-            scorer.score(chunk)
+            scorer.follow(chunk)
         spent.append(time.process_time() - before_s)
     return {
         "load_s": load_s,

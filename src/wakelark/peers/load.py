@@ -15,7 +15,14 @@ from wakelark.peers.tflite_file import is_tflite, read_signature
 from wakelark.runtime.model_file import read_model_file
 
 
-def load_scorer(path: Path, threshold: float | None = None) -> Scorer:
+def load_scorer(
+    path: Path,
+    threshold: float | None = None,
+    *,
+    preset: str | None = None,
+    judge: Path | None = None,
+    judge_threshold: float | None = None,
+) -> Scorer:
     """A wakelark model (`.onnx`), an openWakeWord model (`.onnx`, `.tflite`) or a microWakeWord manifest (`.json`).
 
     The runtimes of other projects can be crashed by a damaged network inside a file of the right form: before a file
@@ -24,14 +31,18 @@ def load_scorer(path: Path, threshold: float | None = None) -> Scorer:
     Args:
         path: the file.
         threshold: fire at this score instead of the model's own threshold.
+        preset, judge, judge_threshold: of wakelark's own models, as in `Detector.load`.
 
     Raises:
         ModelError: no such file, or none of these kinds.
         SetupError: the package that runs this kind is not installed.
-        ConfigError: `threshold` is not above 0 and at most 1.
+        ConfigError: `threshold` is not above 0 and at most 1, a preset or a judge for another project's model, or
+            what `Detector.load` refuses.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise ConfigError(f"threshold {threshold} must be above 0 and at most 1")
+    if preset is not None or judge is not None or judge_threshold is not None:
+        return _load_own(path, threshold, preset, judge, judge_threshold)
     data = read_model_file(path)
     if is_manifest(data):
         return MicroWakeWordModel(read_manifest(path, data), threshold=threshold)
@@ -57,6 +68,19 @@ def _load_onnx(data: bytes, path: Path, threshold: float | None) -> Scorer:
         from wakelark.peers.openwakeword_onnx import OnnxHead
 
         return OnnxHead(open_session(data, name=str(path)), path, threshold=threshold)
+
+
+def _load_own(
+    path: Path, threshold: float | None, preset: str | None, judge: Path | None, judge_threshold: float | None
+) -> Scorer:
+    from wakelark.peers.own import WakelarkScorer
+    from wakelark.runtime.detector import Detector
+
+    data = read_model_file(path)
+    if is_tflite(data) or is_manifest(data):
+        raise ConfigError(f"{path} is another project's model: presets and judges are of wakelark's own models only")
+    detector = Detector.load(path, threshold, preset=preset, judge=judge, judge_threshold=judge_threshold)
+    return WakelarkScorer(detector, size_bytes=len(data))
 
 
 def _check_tflite(data: bytes, path: Path) -> None:

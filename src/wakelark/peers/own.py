@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from wakelark.peers.scorer import WAKELARK, ScorerFacts
 from wakelark.runtime.detector import Detector
+from wakelark.runtime.judge import Judge
 
 
 class WakelarkScorer:
-    """A detector's raw scores.
+    """A detector's decisive scores, with its card's voice gate and its second stage.
 
     Args:
         detector: loaded, with the threshold it fires at.
@@ -24,7 +25,7 @@ class WakelarkScorer:
             family=WAKELARK,
             runtime="wakelark",
             phrase=detector.phrase,
-            threshold=detector.threshold,
+            threshold=detector.fires_at,
             step_s=detector.step_s,
             first_s=detector.step_s,
             smoothing_steps=detector.card.smoothing_steps,
@@ -37,6 +38,16 @@ class WakelarkScorer:
         """As `Scorer.reset`."""
         self._detector.reset()
 
-    def score(self, chunk: NDArray[Any]) -> list[float]:
-        """As `Scorer.score`."""
-        return self._detector.score(chunk)
+    @property
+    def judge(self) -> Judge | None:
+        """The second stage."""
+        return self._detector.judge
+
+    @property
+    def wake_threshold(self) -> float:
+        """Where the first stage fires, or wakes the second."""
+        return self._detector.threshold
+
+    def follow(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.follow`."""
+        return self._detector.follow(chunk)

@@ -28,6 +28,7 @@ from wakelark.peers.load import load_scorer
 from wakelark.peers.published import published_models
 from wakelark.peers.scorer import WAKELARK, ScorerFacts, as_int16, spoken
 from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, negative_sources, noise_source
+from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
 
 LIVE_S = 20
@@ -66,6 +67,10 @@ class _Contender:
     name: str
     path: Path
     facts: ScorerFacts
+
+    @property
+    def listener(self) -> Listener:
+        return Listener(model=self.path)
 
 
 def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any]:
@@ -225,7 +230,7 @@ def _measure(
 
     def scored(under: NoiseSource | None) -> list[ScoredClip]:
         found, unread = score_clips(
-            contender.path, clips, noise=under, seed=request.seed, workers=request.workers, progress=report
+            contender.listener, clips, noise=under, seed=request.seed, workers=request.workers, progress=report
         )
         if not found:
             raise DataError(f"none of the {len(clips)} clips with the phrase can be used: {unread[0]}")
@@ -233,7 +238,9 @@ def _measure(
         return found
 
     clean, noisy = scored(None), None if noise is None else scored(noise)
-    heard, unheard = score_streams(contender.path, streams, floor=EVENT_FLOOR, workers=request.workers, progress=report)
+    heard, unheard = score_streams(
+        contender.listener, streams, floor=EVENT_FLOOR, workers=request.workers, progress=report
+    )
     refused.update({error.path: error for error in unheard})
     facts = contender.facts
     return {

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wakelark.audio import SAMPLE_RATE, Int16Array, to_int16
 from wakelark.config import EvaluationConfig
 from wakelark.corpus.clip import Clip
-from wakelark.evaluation.events import log_odds, smooth, smoothing_steps
+from wakelark.evaluation.events import Float64Array, find_events, log_odds, smooth, smoothing_steps
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
-from wakelark.evaluation.stream import stream_events
 from wakelark.pipeline.evaluate import EVENT_FLOOR
-from wakelark.pipeline.networks import Features, Network
+from wakelark.pipeline.networks import Features, Network, probability
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.stream_features import StreamFeatures
 
@@ -53,22 +53,21 @@ class DevelopmentSet:
     def hours(self) -> float:
         return sum(stream.samples for stream in self.negatives) / SAMPLE_RATE / 3600
 
+    def hear(self, network: Network) -> Heard:
+        """What a network says of all of it."""
+        return Heard(
+            development=self, step_s=network.step_s, first_s=network.first_s,
+            trials=[network.logits(trial.features) for trial in self.trials],
+            negatives=[network.logits(stream) for stream in self.negatives],
+        )  # fmt: skip
+
     def curve(self, network: Network) -> DetCurve:
         """Misses against false alarms of a network.
 
         Raises:
             DataError: there are no negative recordings.
         """
-        steps = smoothing_steps(step_s=network.step_s, smoothing_s=self.evaluation.smoothing_s)
-        positives = [_hit_score(network, trial, steps) for trial in self.trials]
-        events = [
-            stream_events(
-                network.scores(stream), step_s=network.step_s, smoothing_steps=steps,
-                refractory_s=self.evaluation.refractory_s, floor=EVENT_FLOOR,
-            ).scores
-            for stream in self.negatives
-        ]  # fmt: skip
-        return DetCurve(positives, np.concatenate([*events, np.zeros(0)]), hours=self.hours, floor=EVENT_FLOOR)
+        return self.hear(network).curve(0.0)
 
     def figure(self, network: Network) -> float:
         """The figure models are selected by: mean miss rate over the budgets 0.5 to 4 per hour, lower is better.
@@ -81,11 +80,58 @@ class DevelopmentSet:
         return selection_figure(curve) + 1e-3 / (1.0 + float(np.exp(np.clip(margin / 4.0, -30, 30))))
 
 
-def _hit_score(network: Network, trial: PositiveTrial, steps: int) -> float:
-    smoothed = smooth(network.scores(trial.features), steps)
-    times_s = network.first_s + np.arange(len(smoothed)) * network.step_s
-    inside = (times_s >= trial.hit_from_s) & (times_s <= trial.hit_until_s + network.step_s)
-    return float(smoothed[inside].max()) if inside.any() else 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A network's logits over a whole development set: what follows from them costs no network.
+
+    Attributes:
+        development: the set.
+        step_s, first_s: of the network.
+        trials, negatives: one array `[S]` each.
+    """
+
+    development: DevelopmentSet
+    step_s: float
+    first_s: float
+    trials: Sequence[NDArray[np.float32]]
+    negatives: Sequence[NDArray[np.float32]]
+
+    def smoothed(self, logits: NDArray[np.float32], shift: float) -> Float64Array:
+        """Scores as the detector smooths them whose file adds `shift` to the logits. Shape: `[S] -> [S]`"""
+        steps = smoothing_steps(step_s=self.step_s, smoothing_s=self.development.evaluation.smoothing_s)
+        return smooth(probability(logits + np.float32(shift)), steps)
+
+    def curve(self, shift: float) -> DetCurve:
+        """Misses against false alarms of the network with `shift` added to its logits.
+
+        Raises:
+            DataError: there are no negative recordings.
+        """
+        return self.curve_of(
+            [self.smoothed(logits, shift) for logits in self.trials],
+            [self.smoothed(logits, shift) for logits in self.negatives],
+        )
+
+    def curve_of(self, trials: Sequence[Float64Array], negatives: Sequence[Float64Array]) -> DetCurve:
+        """Misses against false alarms of any score on the network's steps.
+
+        Raises:
+            DataError: there are no negative recordings.
+        """
+        development = self.development
+        events = [
+            find_events(
+                scores, step_s=self.step_s, refractory_s=development.evaluation.refractory_s, floor=EVENT_FLOOR
+            ).scores
+            for scores in negatives
+        ]
+        positives = [self._hit_score(scores, trial) for scores, trial in zip(trials, development.trials, strict=True)]
+        return DetCurve(positives, np.concatenate([*events, np.zeros(0)]), hours=development.hours, floor=EVENT_FLOOR)
+
+    def _hit_score(self, scores: Float64Array, trial: PositiveTrial) -> float:
+        times_s = self.first_s + np.arange(len(scores)) * self.step_s
+        inside = (times_s >= trial.hit_from_s) & (times_s <= trial.hit_until_s + self.step_s)
+        return float(scores[inside].max()) if inside.any() else 0.0
 
 
 def trial_audio(clip: Int16Array, *, rng: np.random.Generator, lead_s: float, tail_s: float) -> Int16Array:

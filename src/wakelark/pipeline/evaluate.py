@@ -1,4 +1,4 @@
-"""`wakelark evaluate`: a model file against clips with the phrase and recordings without it.
+"""`wakelark evaluate`: a model file, alone or with a judge, against clips with the phrase and recordings without it.
 
 The model may be another project's: what `wakelark.peers.load` takes.
 """
@@ -27,9 +27,12 @@ from wakelark.evaluation.groups import (
     miss_groups,
     total_hours,
 )
-from wakelark.evaluation.operating_point import BUDGETS, DetCurve
+from wakelark.evaluation.intervals import hours_needed
+from wakelark.evaluation.operating_point import DetCurve, operating_rows
 from wakelark.peers.live import check_runs
-from wakelark.peers.load import load_scorer
+from wakelark.peers.own import WakelarkScorer
+from wakelark.peers.scorer import Scorer
+from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
 
 EVENT_FLOOR = 1e-5
@@ -46,7 +49,7 @@ class EvaluationRequest:
         negatives: the same of recordings without it; None for the test-role recordings in the cache.
         noise: the same of noise to put under the positives; None for test-role music and coloured noise.
         snr_db: level of the speech over that noise; None for clean positives.
-        threshold: instead of the model's own.
+        threshold, preset, judge, judge_threshold: as in `Detector.load`.
         seed: of near-silence, noise and bootstrap.
         workers: processes.
     """
@@ -57,38 +60,51 @@ class EvaluationRequest:
     noise: Path | None = None
     snr_db: float | None = None
     threshold: float | None = None
+    preset: str | None = None
+    judge: Path | None = None
+    judge_threshold: float | None = None
     seed: int = 0
     workers: int = 1
+
+    def listener(self) -> Listener:
+        """The detector that is measured."""
+        return Listener(
+            model=self.model, threshold=self.threshold, preset=self.preset, judge=self.judge,
+            judge_threshold=self.judge_threshold,
+        )  # fmt: skip
 
 
 def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, object]:
     """Score everything and count; the keys are in docs/evaluation.md.
 
     Raises:
-        ModelError: the model cannot be used.
+        ModelError: a model cannot be used.
         SetupError: the package that runs another project's model is not installed.
         DataError: no usable positive clip, or a given folder without audio.
-        ConfigError: `noise` without `snr_db`.
+        ConfigError: `noise` without `snr_db`, or a listener that cannot be.
     """
     if request.noise is not None and request.snr_db is None:
         raise ConfigError("noise needs a level: add for instance --snr 10")
     check_runs(request.model)
-    facts = load_scorer(request.model, request.threshold).facts
+    listener = request.listener()
+    scorer = listener.load()
+    facts = scorer.facts
     clips = clip_sources(request.positives)
     streams = negative_sources(request.negatives)
     with tempfile.TemporaryDirectory(prefix="wakelark-noise-") as folder:
         noise, refused_noise = noise_source(request.noise, request.snr_db, Path(folder))
         scored, refused = score_clips(
-            request.model, clips, noise=noise, seed=request.seed, workers=request.workers, progress=progress
+            listener, clips, noise=noise, seed=request.seed, workers=request.workers, progress=progress
         )
     if not scored:
         raise DataError(f"none of the {len(clips)} files in {printable(request.positives)} can be used: {refused[0]}")
     heard, refused_streams = score_streams(
-        request.model, streams, floor=EVENT_FLOOR, workers=request.workers, progress=progress
+        listener, streams, floor=EVENT_FLOOR, workers=request.workers, progress=progress
     )
     result = summary(scored, heard, threshold=facts.threshold, seed=request.seed)
     result["snr_db"] = request.snr_db
     result["model"] = {"file": printable(request.model), "phrase": facts.phrase, "family": facts.family}
+    result["judge"] = _judge(listener, scorer, heard)
     result["skipped"] = [
         {"file": printable(error.path), "reason": error.reason}
         for error in (*refused, *refused_noise, *refused_streams)
@@ -128,26 +144,32 @@ def _alarms(curve: DetCurve, streams: list[ScoredStream], threshold: float, seed
     warnings = []
     if threshold < EVENT_FLOOR:
         warnings.append(f"the threshold lies below {EVENT_FLOOR}: false alarms below that score were not counted")
-    too_short = [budget for budget in BUDGETS if curve.allowed_events(budget) == 0]
-    if too_short:
+    points = operating_rows(curve)
+    if too_short := [f"{row['fa_per_hour_budget']:g}" for row in points if not row["supported"]]:
         warnings.append(
-            f"{curve.hours:.2f} hours are too few for a budget of {', '.join(f'{b:g}' for b in too_short)} per hour: "
-            "not one alarm is allowed there"
+            f"{curve.hours:.2f} hours cannot show that {', '.join(too_short)} false alarms per hour are kept, not even "
+            f"without a single one: {too_short[0]} takes at least {hours_needed(float(too_short[0])):.1f} hours"
         )
     return {
         "hours": curve.hours,
         **alarm_figures(streams, curve, threshold=threshold, rng=np.random.default_rng(seed)),
-        "operating_points": [
-            {
-                "fa_per_hour_budget": budget,
-                "threshold": matched.threshold,
-                "miss_rate": matched.miss_rate,
-                "miss_rate_ci": list(matched.miss_rate_ci),
-                "false_alarms": matched.false_alarms,
-            }
-            for budget, matched in curve.operating_points()
-        ],
+        "operating_points": points,
         "warnings": warnings,
+    }
+
+
+def _judge(listener: Listener, scorer: Scorer, streams: list[ScoredStream]) -> dict[str, object] | None:
+    """The second stage, and how much of the negative audio it had to listen to."""
+    if listener.judge is None or not isinstance(scorer, WakelarkScorer) or scorer.judge is None:
+        return None
+    hours = total_hours(streams)
+    heard_s = sum(stream.judge_heard_s for stream in streams)
+    return {
+        "file": printable(listener.judge),
+        "wake_threshold": scorer.wake_threshold,
+        "is_known": scorer.judge.is_known,
+        "wakes_per_hour": sum(stream.judge_wakes for stream in streams) / hours if hours else None,
+        "heard_share": heard_s / 3600 / hours if hours else None,
     }
 
 

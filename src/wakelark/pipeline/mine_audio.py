@@ -19,14 +19,14 @@ from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import read_manifest
 from wakelark.corpus.streams import read_stream
 from wakelark.errors import ModelError
-from wakelark.model_card import ModelCard
 from wakelark.models.saved import load_heads, load_student
+from wakelark.pipeline.cards import card_of
 from wakelark.pipeline.corpus import stream_line
 from wakelark.pipeline.development import trial_audio
 from wakelark.pipeline.harvest_folder import KEEP, QUARANTINE, FoundSound, harvest_folders, new_folder, read_list
 from wakelark.pipeline.harvest_folder import write_list as write_harvest_list
 from wakelark.pipeline.mining import Catch, Harvest, MinedEvent, TrainStream, Witness, harvest, mined_clips
-from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
+from wakelark.pipeline.networks import AccurateNetwork, Network, ShiftedNetwork, TinyNetwork
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import compute_clip_features
@@ -91,7 +91,7 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
     folder.check_run()
     with folder.hold(resume=True):
         config = load_config(folder.config, overrides=[], preset=None)
-        accurate, tiny = _witnesses(folder, config)
+        finders, witnesses = _networks(folder, config)
         taken = ingest(
             audio, label=0, dev_share=0.0, test_share=0.0, split_seed=0, voice_from="file", workers=workers,
             progress=progress,
@@ -102,7 +102,7 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
         refused += [(names[key], why) for key, digest in _digests(taken).items() if (why := held_out.get(digest))]
         heard = _hear(taken, names, held_out, workers=workers, progress=progress)
         found = harvest(
-            [accurate.network, tiny.network], heard.streams, witnesses=[accurate, tiny], mining=config.mining,
+            finders, heard.streams, witnesses=witnesses, mining=config.mining,
             evaluation=config.evaluation, known=_known(folder, heard),
         )  # fmt: skip
         target = new_folder(folder.harvests, audio.resolve().name)
@@ -114,22 +114,23 @@ def mine_audio(folder: RunFolder, audio: Path, *, workers: int, progress: Progre
     )  # fmt: skip
 
 
-def _witnesses(folder: RunFolder, config: Config) -> tuple[Witness, Witness]:
+def _networks(folder: RunFolder, config: Config) -> tuple[list[Network], list[Witness]]:
     """The accurate and the tiny network of a run, and when they may be hearing the phrase itself.
 
-    The heads are calibrated; the student's scores are not, and being above its own threshold is what it has to say.
+    The heads are calibrated. The student is not: as a witness it is asked at the threshold of its file, whose scores
+    are shifted.
     """
     if not (folder.saved_heads.is_file() and folder.saved_student.is_file()):
         raise ModelError(
             f"{folder.root} has no trained models to mine with (checkpoints/heads.safetensors and student.safetensors "
             f"are missing): finish the run with {folder.resume_command}; a run of an older version must be made anew"
         )
-    card = folder.tiny.with_name(folder.tiny.name + ".json")
-    if not card.is_file():
-        raise ModelError(f"{card} is missing: it holds the threshold of the tiny model; restore it")
-    threshold = ModelCard.from_json(card.read_text(encoding="utf-8")).threshold
+    said = card_of(folder.tiny)
     heads, student = load_heads(folder.saved_heads), load_student(folder.saved_student)
-    return Witness(AccurateNetwork(heads), config.mining.quarantine_score), Witness(TinyNetwork(student), threshold)
+    finders = [AccurateNetwork(heads), TinyNetwork(student)]
+    sure = [config.mining.quarantine_score, said.threshold]
+    asked = [finders[0], ShiftedNetwork(finders[1], said.logit_shift)]
+    return finders, [Witness(network, score) for network, score in zip(asked, sure, strict=True)]
 
 
 def _held_out(folder: RunFolder) -> Mapping[str, str]:

@@ -47,7 +47,7 @@ class Network(ABC):
 
     def scores(self, features: Features) -> NDArray[np.float64]:
         """One probability per step, `[S]`."""
-        return 1.0 / (1.0 + np.exp(-self.logits(features).astype(np.float64)))
+        return probability(self.logits(features))
 
 
 class AccurateNetwork(Network):
@@ -80,6 +80,23 @@ class TinyNetwork(Network):
             features.logmel, self.receptive, self.stride, lambda frames: self.student(frames.transpose(1, 2)),
             device=next(self.student.parameters()).device,
         )  # fmt: skip
+
+
+class ShiftedNetwork(Network):
+    """A network as its model file says it: with the shift that export folds in."""
+
+    def __init__(self, network: Network, logit_shift: float) -> None:
+        self.network, self.logit_shift = network, logit_shift
+        self.step_s, self.first_s = network.step_s, network.first_s
+
+    @override
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        return self.network.logits(features) + np.float32(self.logit_shift)
+
+
+def probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scores of logits. Shape: `[S] -> [S]`"""
+    return 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
 
 
 def _in_blocks(

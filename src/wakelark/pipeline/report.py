@@ -1,4 +1,4 @@
-"""Stage "report": both written model files, run over the test clips and test recordings."""
+"""Stage "report": both written model files, and the two as one detector, run over the test clips and recordings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,14 @@ from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
 from wakelark.evaluation.groups import ScoredClip
 from wakelark.evaluation.html import report_page
-from wakelark.evaluation.report import MeasuredModel, RunFacts, build_report
+from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
-from wakelark.model_card import ModelCard
+from wakelark.pipeline.cards import card_of
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
+from wakelark.pipeline.judge_cost import judge_cost
+from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
@@ -70,10 +71,12 @@ def write_report(
     streams = [stream_source(stream) for stream in corpus.roles("test")] or _synthetic_stream(corpus, folder)
     # Of this run's recordings, not of whatever else lies in the cache: the figures follow from the configuration.
     noise = test_noise(NOISE_SNR_DB, corpus.roles("test"))
+    material = _TestMaterial(positives, near, streams, noise)
     models = [
-        _measure(config, path, positives, near, streams, noise=noise, name=name, progress=progress)
+        _measure(config, Listener(model=path), material, name=name, progress=progress)
         for name, path in (("accurate", folder.accurate), ("tiny", folder.tiny))
     ]
+    judged = _measure_judged(config, folder, material, progress=progress)
     facts = RunFacts(
         phrase=config.phrase,
         preset=config.preset,
@@ -92,7 +95,7 @@ def write_report(
         hours=_hours(corpus),
         pretrained=[
             {"name": item.name, "licence": item.licence, "note": item.note}
-            for item in _card(folder.accurate).pretrained
+            for item in card_of(folder.accurate).pretrained
         ],
         warnings=[
             *(text for verdict in verdicts if (text := verdict.warning())),
@@ -106,7 +109,7 @@ def write_report(
             "retraining": [verdict.facts() for verdict in verdicts],
         },
     )
-    report = build_report(facts, models, seed=config.seed)
+    report = build_report(facts, models, seed=config.seed, judged=judged)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
     page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
     write_atomically(folder.report_html, page.encode())
@@ -128,43 +131,63 @@ def clip_source(clip: Clip) -> ClipSource:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _TestMaterial:
+    """What every model is tested on."""
+
+    positives: Sequence[ClipSource]
+    near: Sequence[ClipSource]
+    streams: Sequence[StreamSource]
+    noise: NoiseSource
+
+
 def _measure(
-    config: Config,
-    path: Path,
-    positives: Sequence[ClipSource],
-    near: Sequence[ClipSource],
-    streams: Sequence[StreamSource],
-    *,
-    noise: NoiseSource,
-    name: str,
-    progress: Progress,
+    config: Config, listener: Listener, material: _TestMaterial, *, name: str, progress: Progress
 ) -> MeasuredModel:
-    card = _card(path)
+    card = card_of(listener.model)
     workers, seed = config.training.processes, config.seed
 
     def report_progress(done: int, total: int, what: str) -> None:
         progress(done, total, f"{name}: {what}")
 
     def scored(clips: Sequence[ClipSource], noise: NoiseSource | None) -> list[ScoredClip]:
-        found, refused = score_clips(path, clips, noise=noise, seed=seed, workers=workers, progress=report_progress)
+        found, refused = score_clips(listener, clips, noise=noise, seed=seed, workers=workers, progress=report_progress)
         if refused:
             raise DataError(f"a test clip cannot be read: {refused[0]}; run again with --resume, which makes it anew")
         return found
 
-    clean, noisy, close = scored(positives, None), scored(positives, noise), scored(near, None)
-    heard, unheard = score_streams(path, streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress)
+    clean, noisy = scored(material.positives, None), scored(material.positives, material.noise)
+    close = scored(material.near, None)
+    heard, unheard = score_streams(
+        listener, material.streams, floor=EVENT_FLOOR, workers=workers, progress=report_progress
+    )
     if unheard:
         raise DataError(f"a test recording cannot be read: {unheard[0]}; run `wakelark fetch`, then --resume")
     return MeasuredModel(
-        name=name, file=path.name, size_bytes=path.stat().st_size, parameters=card.parameters,
+        name=name, file=listener.model.name, size_bytes=listener.model.stat().st_size, parameters=card.parameters,
         step_s=card.step_samples / SAMPLE_RATE, threshold=card.threshold, fa_per_hour=card.fa_per_hour,
-        positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close, streams=heard,
-        floor=EVENT_FLOOR,
+        presets=card.presets, positives=clean, noisy_positives=noisy, snr_db=NOISE_SNR_DB, near_misses=close,
+        streams=heard, floor=EVENT_FLOOR,
     )  # fmt: skip
 
 
-def _card(path: Path) -> ModelCard:
-    return ModelCard.from_json(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+def _measure_judged(
+    config: Config, folder: RunFolder, material: _TestMaterial, *, progress: Progress
+) -> JudgedModel | None:
+    """Both models as one detector; None where the tiny model's card knows of no judge."""
+    tiny, judge = folder.tiny, folder.accurate
+    point = card_of(tiny).judged
+    if point is None:
+        return None
+    found = _measure(config, Listener(model=tiny, judge=judge), material, name="judged", progress=progress)
+    measured = dataclasses.replace(
+        found, file=f"{tiny.name}, judged by {judge.name}", size_bytes=found.size_bytes + judge.stat().st_size,
+        parameters=found.parameters + card_of(judge).parameters, threshold=point.preset("normal").threshold,
+        presets=point.presets,
+    )  # fmt: skip
+    heard_s, seconds = sum(item.judge_heard_s for item in found.streams), sum(item.seconds for item in found.streams)
+    cost = judge_cost(tiny, judge, heard_share=heard_s / seconds if seconds else 0.0)
+    return JudgedModel(measured=measured, wake_threshold=point.wake_threshold, cost=cost)
 
 
 def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:

@@ -13,12 +13,12 @@ from typing import Any
 
 from wakelark.corpus.clip import Clip
 from wakelark.errors import ModelError
-from wakelark.evaluation.operating_point import DetCurve, selection_figure
+from wakelark.evaluation.operating_point import selection_figure
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.models.saved import load_heads, load_student
 from wakelark.pipeline.corpus import Corpus
-from wakelark.pipeline.development import DevelopmentSet
+from wakelark.pipeline.development import DevelopmentSet, Heard
 from wakelark.pipeline.learned import Learned
 from wakelark.pipeline.material import MINED, Material
 from wakelark.pipeline.networks import AccurateNetwork, TinyNetwork
@@ -121,12 +121,12 @@ def verdict_of(facts: Mapping[str, Any]) -> Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The networks that a run ends with, their development curves, and how they were chosen."""
+    """The networks that a run ends with, what they say of the development set, and how they were chosen."""
 
     heads: HeadEnsemble
     student: AnyStudent
-    accurate_curve: DetCurve
-    tiny_curve: DetCurve
+    accurate: Heard
+    tiny: Heard
     verdicts: Sequence[Verdict]
 
     @property
@@ -163,9 +163,9 @@ def choose(
     Raises:
         ModelError: an earlier model is damaged.
     """
-    curves = development.curve(AccurateNetwork(heads)), development.curve(TinyNetwork(student))
+    heard = development.hear(AccurateNetwork(heads)), development.hear(TinyNetwork(student))
     if folder.before is None:
-        return Chosen(heads=heads, student=student, accurate_curve=curves[0], tiny_curve=curves[1], verdicts=())
+        return Chosen(heads=heads, student=student, accurate=heard[0], tiny=heard[1], verdicts=())
     try:
         old_heads = load_heads(folder.copy_of(folder.saved_heads))
         old_student = load_student(folder.copy_of(folder.saved_student))
@@ -174,13 +174,18 @@ def choose(
             f"the earlier models cannot be compared with: {error}; or delete {folder.copies}, then the new models take "
             "their place unjudged"
         ) from error
-    old_curves = development.curve(AccurateNetwork(old_heads)), development.curve(TinyNetwork(old_student))
+    old = development.hear(AccurateNetwork(old_heads)), development.hear(TinyNetwork(old_student))
     accurate, tiny = (
-        Verdict(model=model, on_trial=on_trial, figure_before=selection_figure(old), figure_after=selection_figure(new))
-        for model, old, new in zip(("accurate", "tiny"), old_curves, curves, strict=True)
+        Verdict(
+            model=model,
+            on_trial=on_trial,
+            figure_before=selection_figure(before.curve(0.0)),
+            figure_after=selection_figure(after.curve(0.0)),
+        )
+        for model, before, after in zip(("accurate", "tiny"), old, heard, strict=True)
     )
     return Chosen(
-        heads=heads if accurate.kept else old_heads, accurate_curve=curves[0] if accurate.kept else old_curves[0],
-        student=student if tiny.kept else old_student, tiny_curve=curves[1] if tiny.kept else old_curves[1],
+        heads=heads if accurate.kept else old_heads, accurate=heard[0] if accurate.kept else old[0],
+        student=student if tiny.kept else old_student, tiny=heard[1] if tiny.kept else old[1],
         verdicts=(accurate, tiny),
     )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Scores clips and recordings with a model file, on all cores: what evaluation, report and benchmark are made from.
+"""Scores clips and recordings with a model file, or with two of them, on all cores: what evaluation, report and
+benchmark are made from.
 
 The model may be another project's (`wakelark.peers.load`): everything but the scores is the same for all.
 """
@@ -16,11 +17,12 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
 from wakelark.corpus.worker_pool import run_in_processes
-from wakelark.evaluation.events import find_events, live_alarms, smooth
+from wakelark.evaluation.events import find_events, live_alarms
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
-from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial, score_trial
-from wakelark.peers.load import load_scorer
+from wakelark.evaluation.stream import Trial, draw_noise, hit_score, mix_at_snr, positive_trial
+from wakelark.peers.own import WakelarkScorer
 from wakelark.peers.scorer import Scorer
+from wakelark.pipeline.listener import Listener
 
 Progress = Callable[[int, int, str], None]
 Task = TypeVar("Task")
@@ -110,7 +112,7 @@ class NoiseSource:
 
 
 def score_clips(
-    model: Path,
+    listener: Listener,
     sources: Sequence[ClipSource],
     *,
     noise: NoiseSource | None,
@@ -121,7 +123,7 @@ def score_clips(
     """Score clips, each surrounded by near-silence, in the order given; what cannot be read is returned beside.
 
     Args:
-        model: any file that `load_scorer` takes.
+        listener: what hears them.
         sources: the clips.
         noise: put under every clip; None for clean.
         seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's name alone.
@@ -133,14 +135,16 @@ def score_clips(
     scored: list[ScoredClip] = []
     refused: list[BadAudio] = []
     label = "clips scored" if noise is None else f"clips scored at {noise.snr_db:g} dB"
-    for results in _in_processes(model, _score_clip_job, jobs, [len(task) for task in tasks], workers, progress, label):
+    for results in _in_processes(
+        listener, _score_clip_job, jobs, [len(task) for task in tasks], workers, progress, label
+    ):
         scored += [result for result in results if isinstance(result, ScoredClip)]
         refused += [result for result in results if isinstance(result, BadAudio)]
     return scored, refused
 
 
 def score_streams(
-    model: Path, sources: Sequence[StreamSource], *, floor: float, workers: int, progress: Progress
+    listener: Listener, sources: Sequence[StreamSource], *, floor: float, workers: int, progress: Progress
 ) -> tuple[list[ScoredStream], list[BadAudio]]:
     """Find all events of `floor` or more in recordings, in the order given; what cannot be read is returned beside."""
     # Short files go together: a task costs more than a few seconds of audio.
@@ -149,7 +153,7 @@ def score_streams(
     scored: list[ScoredStream] = []
     refused: list[BadAudio] = []
     weights = [len(task) for task in tasks]
-    for results in _in_processes(model, _score_stream_job, jobs, weights, workers, progress, "recordings scored"):
+    for results in _in_processes(listener, _score_stream_job, jobs, weights, workers, progress, "recordings scored"):
         scored += [result for result in results if isinstance(result, ScoredStream)]
         refused += [result for result in results if isinstance(result, BadAudio)]
     return scored, refused
@@ -203,13 +207,8 @@ def _score_clip(
         return error
     scorer.reset()
     facts = scorer.facts
-    score = score_trial(
-        trial,
-        lambda samples: np.array(scorer.score(samples)),
-        step_s=facts.step_s,
-        smoothing_steps=facts.smoothing_steps,
-        first_s=facts.first_s,
-    )
+    scores = np.array(scorer.follow(trial.audio))
+    score = hit_score(scores, trial, step_s=facts.step_s, first_s=facts.first_s)
     return ScoredClip(
         file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
     )
@@ -221,25 +220,27 @@ def _score_stream_job(scorer: Scorer, job: _StreamJob) -> list[ScoredStream | Ba
 
 def _score_stream(scorer: Scorer, stream: StreamSource, floor: float) -> ScoredStream | BadAudio:
     scorer.reset()
-    scores: list[np.ndarray] = [np.zeros(0, np.float32)]
+    decisive: list[np.ndarray] = [np.zeros(0)]
     samples = 0
     try:
         for block in stream.blocks():
             samples += len(block)
-            scores.append(np.array(scorer.score(block), np.float32))
+            decisive.append(np.array(scorer.follow(block)))
     except BadAudio as error:
         return error
+    scores = np.concatenate(decisive)
     facts = scorer.facts
-    smoothed = smooth(np.concatenate(scores), facts.smoothing_steps)
     rule = {"step_s": facts.step_s, "refractory_s": facts.event_gap_s}
-    events = find_events(smoothed, floor=floor, first_s=facts.first_s, **rule)
+    judge = scorer.judge if isinstance(scorer, WakelarkScorer) else None
     return ScoredStream(
         name=stream.name,
         kind=stream.kind,
         seconds=samples / SAMPLE_RATE if stream.seconds is None else stream.seconds,
-        events=events,
+        events=find_events(scores, floor=floor, first_s=facts.first_s, **rule),
         synthetic=stream.synthetic,
-        live_alarms=len(live_alarms(smoothed, threshold=facts.threshold, **rule)),
+        live_alarms=len(live_alarms(scores, threshold=facts.threshold, **rule)),
+        judge_wakes=judge.wakes if judge else 0,
+        judge_heard_s=judge.heard_s if judge else 0.0,
         parts=stream.parts,
     )
 
@@ -248,9 +249,9 @@ _scorer: Scorer | None = None
 """Of a worker process: loaded once when the process starts."""
 
 
-def _start_worker(model: Path) -> None:
+def _start_worker(listener: Listener) -> None:
     global _scorer
-    _scorer = load_scorer(model)
+    _scorer = listener.load()
 
 
 def _run_in_worker(function: Callable[[Scorer, Task], Result], task: Task) -> Result:
@@ -259,7 +260,7 @@ def _run_in_worker(function: Callable[[Scorer, Task], Result], task: Task) -> Re
 
 
 def _in_processes(
-    model: Path,
+    listener: Listener,
     function: Callable[[Scorer, Task], Result],
     tasks: Sequence[Task],
     weights: Sequence[int],
@@ -281,12 +282,12 @@ def _in_processes(
         progress(done, total, label)
 
     if workers <= 1 or len(tasks) <= 1:
-        scorer = load_scorer(model)
+        scorer = listener.load()
         for number, task in enumerate(tasks):
             keep(number, function(scorer, task))
     else:
         run_in_processes(
-            partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, model),
+            partial(_run_in_worker, function), tasks, workers=workers, start=partial(_start_worker, listener),
             on_result=keep,
         )  # fmt: skip
     return [found[number] for number in range(len(tasks))]

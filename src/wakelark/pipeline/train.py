@@ -23,7 +23,7 @@ from wakelark.errors import ConfigError, DataError, SetupError
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, build_corpus
-from wakelark.pipeline.export import export_heads, export_tiny
+from wakelark.pipeline.export import export_heads, export_tiny, renew_judge
 from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import read_material
@@ -197,11 +197,13 @@ def _export(run: Run, corpus: Corpus, chosen: Chosen) -> Mapping[str, Mapping[st
     for model in chosen.undone:
         folder.restore(model)
     if "accurate" not in chosen.undone:
-        export["accurate"] = export_heads(
-            run.config, folder, corpus.clips, heads=chosen.heads, curve=chosen.accurate_curve
-        )
+        export["accurate"] = export_heads(run.config, folder, corpus.clips, heads=chosen.heads, heard=chosen.accurate)
     if "tiny" not in chosen.undone:
-        export["tiny"] = export_tiny(run.config, folder, corpus.clips, student=chosen.student, curve=chosen.tiny_curve)
+        export["tiny"] = export_tiny(
+            run.config, folder, corpus.clips, student=chosen.student, heard=chosen.tiny, judge=chosen.accurate
+        )
+    elif "accurate" not in chosen.undone:
+        renew_judge(run.config, folder, student=chosen.student, heard=chosen.tiny, judge=chosen.accurate)
     folder.exported(chosen.learned(run.part, before, export))
     return export
 

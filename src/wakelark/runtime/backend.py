@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort  # pyright: igno
 
 from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
-from wakelark.model_card import CARD_KEY, ModelCard
+from wakelark.model_card import CARD_KEY, ModelCard, model_digest
 from wakelark.runtime.model_file import read_model_file
 
 # ONNX Runtime's exceptions have no common base of their own.
@@ -44,12 +44,17 @@ class Backend:
         data: the ONNX file.
         name: what messages call it, usually its path.
 
+    Attributes:
+        card: what the file says about itself.
+        digest: what other models' cards call this file by.
+
     Raises:
         ModelError: the data is no model, refers to other files, or does not keep the contract of wakelark models.
     """
 
     def __init__(self, data: bytes, *, name: str) -> None:
         self.name = name
+        self.digest = model_digest(data)
         _refuse_foreign(data, name)
         self._session = open_session(data, name=name)
         self.card = _card(self._session, name)
