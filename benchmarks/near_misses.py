@@ -33,7 +33,8 @@ from wakelark.pipeline.corpus import build_corpus
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial, trial_audio
 from wakelark.pipeline.evaluate import test_noise
 from wakelark.pipeline.networks import AccurateNetwork
-from wakelark.pipeline.scoring import ClipSource, clip_trial
+from wakelark.pipeline.scoring import clip_trial
+from wakelark.pipeline.sources import ClipSource
 from wakelark.pipeline.teacher import TeacherJob, train_heads
 from wakelark.pipeline.views import Prepared, prepare
 from wakelark.training.clip_audio import ClipReader

@@ -19,8 +19,9 @@ from wakelark.export.onnx import export_student, student_facts
 from wakelark.models.build import build_student
 from wakelark.models.student import Student
 from wakelark.pipeline.ablation_trials import SNR_DB, prepare_held_out, score_held_out
+from wakelark.pipeline.clip_lists import read_clips
 from wakelark.pipeline.corpus import Corpus
-from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, stream_source, test_noise
+from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.scoring import score_clips, score_streams
@@ -86,7 +87,9 @@ def test_features_and_file_agree(cache: Path, clips: Path, student: Student, tmp
 
     noise = test_noise(SNR_DB, corpus.streams)
     for scores, under in ((found.clean, None), (found.noisy, noise)):
-        expected, _ = score_clips(listener, clip_sources(clips), noise=under, seed=0, workers=1, progress=silent)
+        expected, _ = score_clips(
+            listener, read_clips(clips, split="test", label=1).sources, noise=under, seed=0, workers=1, progress=silent
+        )
         assert scores == pytest.approx([clip.score for clip in expected], abs=0.005)
     streams, _ = score_streams(
         listener, [stream_source(stream) for stream in corpus.streams], floor=EVENT_FLOOR, workers=1, progress=silent

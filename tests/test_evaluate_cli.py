@@ -12,6 +12,7 @@ import pytest
 from wakelark.audio import SAMPLE_RATE, to_float, to_int16, write_wav
 from wakelark.cli import main
 from wakelark.corpus.streams import Piece, write_stream
+from wakelark.pipeline.breakdown import conditions
 from wakelark.pipeline.evaluate import EvaluationRequest, evaluate
 
 from .judged_pair import judge_bytes, write_pair
@@ -111,7 +112,8 @@ def test_evaluate_is_the_same_with_any_number_of_workers_and_repeats(
             model=model,
             positives=positives,
             negatives=negatives,
-            snr_db=5.0,
+            conditions=conditions([5.0, 20.0], [3.0]),
+            near_misses=positives / "bob",
             noise=negatives,
             workers=workers,
             seed=seed,

@@ -12,6 +12,7 @@ import os
 import stat
 import wave
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 __all__ = [
     "HOP_SAMPLES",
     "SAMPLE_RATE",
+    "AudioFacts",
     "BadAudio",
     "Float32Array",
     "Int16Array",
+    "audio_facts",
     "find_audio_files",
     "printable",
     "read_audio",
@@ -111,6 +114,36 @@ def stream_audio(path: str | Path, *, max_seconds: float | None) -> Iterator[Flo
         raise BadAudio(path, "permission-denied", "you may not read it; change its permissions") from error
     except OSError as error:
         raise BadAudio(path, "unreadable", f"the disk reports: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFacts:
+    """How an audio file was stored: its container, codec, sample rate and channels."""
+
+    container: str
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+def audio_facts(path: str | Path) -> AudioFacts:
+    """What a file that `read_audio` can read was stored as.
+
+    Raises:
+        BadAudio: it is not audio that is read.
+    """
+    import soundfile
+
+    path = Path(path)
+    _check_regular(path)
+    with open(path, "rb") as file:
+        container = sniff(file, path)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        try:
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+                return AudioFacts(container, sound.subtype, sound.samplerate, sound.channels)
+        except soundfile.LibsndfileError as error:
+            raise BadAudio(path, "unreadable", f"it cannot be decoded ({error.error_string.rstrip('.')})") from error
 
 
 def write_wav(path: str | Path, audio: Float32Array | Int16Array) -> None:

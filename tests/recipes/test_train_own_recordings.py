@@ -66,6 +66,13 @@ def test_own_recordings_are_trained_on_and_broken_ones_are_listed(own: Path, wak
     assert all(clip.hard_negative and clip.source == "negatives" for clip in mined)
     assert [entry["model"] for entry in report["facts"]["mining"]] == ["accurate", "tiny"]  # a round of each was tried
     assert (folder / "model_tiny.onnx").is_file()
+    health = report["health"]
+    assert health["checked"]["own clips"] == sum(clip.kind in ("own_positive", "own_negative") for clip in clips)
+    assert health["checked"]["own clips judged by what they sound like"] == health["checked"]["own clips"]
+    copied = [found for found in health["findings"] if found["check"].startswith("repeats")]
+    assert copied, "the own recordings are copies of clips that are spoken, too"
+    assert all(found["remedy"] and 0 < found["count"] <= found["of"] for found in health["findings"])
+    assert health["warnings"] == sum(warning.startswith("data: ") for warning in report["warnings"])
 
 
 def test_without_synthesis_few_recordings_are_refused_and_leave_nothing(own: Path, wakelark: CommandLine) -> None:

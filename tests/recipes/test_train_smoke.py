@@ -27,7 +27,7 @@ REPORT_KEYS = {
     "phrase", "preset", "created", "wakelark_version", "verdict", "models", "hours", "stages", "distillation", "corpus",
     "provenance", "warnings", "facts",
 }  # fmt: skip
-STAGES = ["corpus", "views", "teacher", "mining", "scouts", "student", "export"]
+STAGES = ["corpus", "health", "views", "teacher", "mining", "scouts", "student", "export"]
 
 HEAR = """
 import json, sys

@@ -27,6 +27,7 @@ VERBS = {
     "say": "Hear how the phrase will be pronounced before training.",
     "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
     "benchmark": "A model beside the published ones for the same phrase: accuracy, CPU, memory, size.",
+    "diagnose": "Why a model fired on a recording, or did not, and what to do.",
     "ablate": "Which parts of the recipe help: paired runs with intervals and tests.",
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",

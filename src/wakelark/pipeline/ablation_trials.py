@@ -21,12 +21,13 @@ from wakelark.errors import DataError
 from wakelark.evaluation.events import Float64Array, smooth, smoothing_steps
 from wakelark.evaluation.stream import stream_events
 from wakelark.export.front_ends import LAG_FRAMES
+from wakelark.pipeline.clip_lists import clip_source, read_clips
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
-from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, test_noise
+from wakelark.pipeline.evaluate import EVENT_FLOOR, test_noise
 from wakelark.pipeline.networks import Features, Network, TinyNetwork
-from wakelark.pipeline.report import clip_source
-from wakelark.pipeline.scoring import ClipSource, clip_trial
+from wakelark.pipeline.scoring import clip_trial
+from wakelark.pipeline.sources import ClipSource
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import ClipFeatures, compute_clip_features
 from wakelark.training.stream_features import FEATURE_VERSION, Progress, StreamFeatures, compute_stream_features
@@ -104,7 +105,7 @@ def prepare_held_out(
         what = "synthetic voices held out of training"
         clips = [clip_source(clip) for clip in corpus.of("test") if clip.label == 1]
     else:
-        what, clips = f"recordings in {positives.name}", clip_sources(positives)
+        what, clips = f"recordings in {positives.name}", read_clips(positives, split="test", label=1).sources
     if not clips:
         raise DataError(f"no test clips of {config.phrase!r}: give recordings with --positives")
     key = content_key(

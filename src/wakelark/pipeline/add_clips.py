@@ -14,6 +14,9 @@ from wakelark.corpus.clip import Clip
 from wakelark.corpus.ingest import IngestReport, ingest
 from wakelark.corpus.manifest import read_manifest, write_manifest
 from wakelark.pipeline.corpus import PLAN_SEED, stream_line
+from wakelark.pipeline.health.findings import Finding
+from wakelark.pipeline.health.own import gather
+from wakelark.pipeline.health.sound import check_own_sound
 from wakelark.pipeline.material import MINED
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.training.stream_features import Progress
@@ -34,6 +37,7 @@ class Added:
         refused: (file, why).
         duplicates: (file, the file it repeats).
         notes: what the user should know about the split.
+        findings: what is wrong with the sound of those that were taken.
     """
 
     taken: Sequence[Clip]
@@ -41,6 +45,7 @@ class Added:
     refused: Sequence[tuple[str, str]]
     duplicates: Sequence[tuple[str, str]]
     notes: Sequence[str]
+    findings: Sequence[Finding]
 
 
 def add_clips(folder: RunFolder, clips: Path, role: str, *, workers: int, progress: Progress) -> Added:
@@ -80,6 +85,7 @@ def add_clips(folder: RunFolder, clips: Path, role: str, *, workers: int, progre
         refused=[*((printable(x.path.relative_to(clips)), x.detail) for x in report.skipped), *refused],
         duplicates=[(printable(a.relative_to(clips)), printable(b.relative_to(clips))) for a, b in report.duplicates],
         notes=report.notes if label else (),
+        findings=check_own_sound(gather(taken, (), names)),
     )
 
 

@@ -27,9 +27,11 @@ from wakelark.peers.live import LiveCost, check_runs, measure_live
 from wakelark.peers.load import load_scorer
 from wakelark.peers.published import published_models
 from wakelark.peers.scorer import WAKELARK, ScorerFacts, as_int16, spoken
-from wakelark.pipeline.evaluate import EVENT_FLOOR, clip_sources, negative_sources, noise_source
+from wakelark.pipeline.clip_lists import read_clips
+from wakelark.pipeline.evaluate import EVENT_FLOOR, negative_sources, noise_source
 from wakelark.pipeline.listener import Listener
-from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
+from wakelark.pipeline.scoring import Progress, score_clips, score_streams
+from wakelark.pipeline.sources import ClipSource, NoiseSource, StreamSource
 
 LIVE_S = 20
 """Audio of a cost measurement's round."""
@@ -170,7 +172,7 @@ def _named_apart(contenders: list[_Contender]) -> list[_Contender]:
 
 def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
     if request.positives is not None:
-        return clip_sources(request.positives), printable(request.positives.name)
+        return list(read_clips(request.positives, split="test", label=1).sources), printable(request.positives.name)
     manifest = request.models[0].parent / "corpus" / "manifest.jsonl"
     if not manifest.is_file():
         raise ConfigError(
@@ -178,7 +180,7 @@ def _positives(request: BenchmarkRequest) -> tuple[list[ClipSource], str]:
             "give recordings of the phrase with --positives"
         )
     from wakelark.corpus.manifest import read_manifest
-    from wakelark.pipeline.report import clip_source
+    from wakelark.pipeline.clip_lists import clip_source
 
     clips = [clip_source(clip) for clip in read_manifest(manifest) if clip.split == "test" and clip.label == 1]
     if not clips:

@@ -41,12 +41,14 @@ class Corpus:
         streams: the recordings, all roles.
         warnings: what is missing and what it costs.
         facts: for the report: pronunciations, near misses, risks, counts.
+        files: id of an own clip or name of an own recording -> the file that it came from.
     """
 
     clips: list[Clip]
     streams: list[Stream]
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     def of(self, split: str, *kinds: str) -> list[Clip]:
         """Short clips of a split, of some kinds or of all."""
@@ -191,6 +193,7 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
         )  # fmt: skip
         corpus.clips += report.clips
         corpus.streams += report.streams
+        corpus.files |= {key: printable(path) for key, path in report.files.items()}
         corpus.warnings += [f"skipped {problem}" for problem in report.skipped]
         corpus.warnings += [
             f"{printable(extra)} repeats {printable(first)}: used once" for extra, first in report.duplicates
@@ -203,6 +206,7 @@ def _add_material(corpus: Corpus, material: Material) -> None:
     present = {clip.id for clip in corpus.clips} | {stream.sha256[:16] for stream in corpus.streams}
     corpus.clips += [clip for clip in material.clips if clip.id not in present]
     corpus.streams += [stream for stream in material.streams if stream.sha256[:16] not in present]
+    corpus.files |= material.files
     corpus.warnings += material.warnings
     corpus.facts["material"] = material.facts
 

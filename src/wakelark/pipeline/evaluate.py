@@ -8,13 +8,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, BadAudio, find_audio_files, printable, stream_audio, to_int16
+from wakelark.audio import SAMPLE_RATE, BadAudio, printable, stream_audio, to_int16
 from wakelark.corpus import recordings
 from wakelark.corpus.cache import cache_folder
+from wakelark.corpus.packages import kind_of_audio
 from wakelark.corpus.streams import Stream
 from wakelark.errors import ConfigError, DataError
 from wakelark.evaluation.groups import (
@@ -32,8 +35,12 @@ from wakelark.evaluation.operating_point import DetCurve, operating_rows
 from wakelark.peers.live import check_runs
 from wakelark.peers.own import WakelarkScorer
 from wakelark.peers.scorer import Scorer
+from wakelark.pipeline.breakdown import Condition, Heard, breakdown
+from wakelark.pipeline.clip_lists import ClipList, listed_files, read_clips
+from wakelark.pipeline.clip_measures import measure_clips
 from wakelark.pipeline.listener import Listener
-from wakelark.pipeline.scoring import ClipSource, NoiseSource, Progress, StreamSource, score_clips, score_streams
+from wakelark.pipeline.scoring import Progress, score_clips, score_streams
+from wakelark.pipeline.sources import NoiseSource, StreamSource
 
 EVENT_FLOOR = 1e-5
 """Quieter events are not kept: nobody sets a threshold there."""
@@ -45,10 +52,12 @@ class EvaluationRequest:
 
     Attributes:
         model: any file that `load_scorer` takes.
-        positives: a folder of clips with the phrase, or a text file with one path per line.
-        negatives: the same of recordings without it; None for the test-role recordings in the cache.
-        noise: the same of noise to put under the positives; None for test-role music and coloured noise.
-        snr_db: level of the speech over that noise; None for clean positives.
+        positives: a folder of clips with the phrase, a text file with one path per line, or a run's manifest.
+        negatives: a folder or list of recordings without it; None for the test-role recordings in the cache.
+        near_misses: clips that only sound like the phrase, as `positives`; None for those of the manifest, if any.
+        split: which split of a manifest is heard.
+        noise: a folder or list of noise to put under the positives; None for test-role music and coloured noise.
+        conditions: how the positives are played; the first one is that of the main figures.
         threshold, preset, judge, judge_threshold: as in `Detector.load`.
         seed: of near-silence, noise and bootstrap.
         workers: processes.
@@ -57,8 +66,10 @@ class EvaluationRequest:
     model: Path
     positives: Path
     negatives: Path | None = None
+    near_misses: Path | None = None
+    split: str = "test"
     noise: Path | None = None
-    snr_db: float | None = None
+    conditions: Sequence[Condition] = (Condition(),)
     threshold: float | None = None
     preset: str | None = None
     judge: Path | None = None
@@ -74,47 +85,64 @@ class EvaluationRequest:
         )  # fmt: skip
 
 
-def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, object]:
+def evaluate(request: EvaluationRequest, *, progress: Progress) -> dict[str, Any]:
     """Score everything and count; the keys are in docs/evaluation.md.
 
     Raises:
         ModelError: a model cannot be used.
         SetupError: the package that runs another project's model is not installed.
         DataError: no usable positive clip, or a given folder without audio.
-        ConfigError: `noise` without `snr_db`, or a listener that cannot be.
+        ConfigError: `noise` in no condition, or a listener that cannot be.
     """
-    if request.noise is not None and request.snr_db is None:
+    if request.noise is not None and all(condition.snr_db is None for condition in request.conditions):
         raise ConfigError("noise needs a level: add for instance --snr 10")
     check_runs(request.model)
     listener = request.listener()
     scorer = listener.load()
     facts = scorer.facts
-    clips = clip_sources(request.positives)
+    clips = read_clips(request.positives, split=request.split, label=1)
+    close = _near_misses(request)
     streams = negative_sources(request.negatives)
+    score = partial(score_clips, listener, seed=request.seed, workers=request.workers, progress=progress)
+    levels = [condition.snr_db for condition in request.conditions if condition.snr_db is not None]
     with tempfile.TemporaryDirectory(prefix="wakelark-noise-") as folder:
-        noise, refused_noise = noise_source(request.noise, request.snr_db, Path(folder))
-        scored, refused = score_clips(
-            listener, clips, noise=noise, seed=request.seed, workers=request.workers, progress=progress
-        )
+        noise, refused_noise = noise_source(request.noise, levels[0] if levels else None, Path(folder))
+        trials = [(how, *score(how.sources(clips.sources), noise=how.noise(noise))) for how in request.conditions]
+    _, scored, refused = trials[0]
     if not scored:
-        raise DataError(f"none of the {len(clips)} files in {printable(request.positives)} can be used: {refused[0]}")
+        raise DataError(
+            f"none of the {len(clips.sources)} files in {printable(request.positives)} can be used: {refused[0]}"
+        )
+    near, refused_near = score(close.sources, noise=None)
     heard, refused_streams = score_streams(
         listener, streams, floor=EVENT_FLOOR, workers=request.workers, progress=progress
     )
+    measures = measure_clips(clips.sources, workers=request.workers, progress=progress)
     result = summary(scored, heard, threshold=facts.threshold, seed=request.seed)
-    result["snr_db"] = request.snr_db
-    result["model"] = {"file": printable(request.model), "phrase": facts.phrase, "family": facts.family}
-    result["judge"] = _judge(listener, scorer, heard)
-    result["skipped"] = [
-        {"file": printable(error.path), "reason": error.reason}
-        for error in (*refused, *refused_noise, *refused_streams)
-    ]
-    return result
+    further = breakdown(
+        Heard(
+            trials=[(how, found) for how, found, _ in trials], near_misses=near, streams=heard, floor=EVENT_FLOOR,
+            measures=measures, traits=clips.traits, threshold=facts.threshold, seed=request.seed,
+        )
+    )  # fmt: skip
+    return {
+        **result,
+        **further,
+        **request.conditions[0].facts(),
+        "groups": {**result["groups"], **further["groups"]},
+        "warnings": [*result["warnings"], *clips.notes, *close.notes],
+        "model": {"file": printable(request.model), "phrase": facts.phrase, "family": facts.family},
+        "judge": _judge(listener, scorer, heard),
+        "skipped": [
+            {"file": printable(error.path), "reason": error.reason}
+            for error in (*refused, *refused_near, *refused_noise, *refused_streams)
+        ],
+    }
 
 
-def summary(clips: list[ScoredClip], streams: list[ScoredStream], *, threshold: float, seed: int) -> dict[str, object]:
+def summary(clips: list[ScoredClip], streams: list[ScoredStream], *, threshold: float, seed: int) -> dict[str, Any]:
     """Counts, rates, intervals and operating points. Without negative audio the rates of false alarms are None."""
-    result = miss_figures(clips, threshold=threshold, rng=np.random.default_rng(seed))
+    result: dict[str, Any] = miss_figures(clips, threshold=threshold, rng=np.random.default_rng(seed))
     result |= {"threshold": threshold, "warnings": []}
     hours = total_hours(streams)
     result |= _alarms(det_curve(clips, streams, floor=EVENT_FLOOR), streams, threshold, seed) if hours else _NO_ALARMS
@@ -173,16 +201,20 @@ def _judge(listener: Listener, scorer: Scorer, streams: list[ScoredStream]) -> d
     }
 
 
-def clip_sources(place: Path) -> list[ClipSource]:
-    """Clips of a folder or a list, named relative to it; a sub-folder's name stands for the speaker's group."""
-    return [ClipSource(name=name, path=path) for name, path in _listed(place)]
+def _near_misses(request: EvaluationRequest) -> ClipList:
+    place = request.near_misses or (request.positives if request.positives.suffix == ".jsonl" else None)
+    return ClipList(sources=()) if place is None else read_clips(place, split=request.split, label=0)
 
 
 def negative_sources(place: Path | None) -> list[StreamSource]:
     """Recordings of a folder or a list; None for the test-role recordings in the cache."""
     if place is None:
         return [stream_source(stream) for stream in recordings.streams("test")]
-    return [StreamSource(name=name, path=path, kind="own") for name, path in _listed(place)]
+    # A sub-folder says what is heard in it: dialogue/, music/, noise/ or whatever the user calls it.
+    return [
+        StreamSource(name=name, path=path, kind=name.partition("/")[0] if "/" in name else "own")
+        for name, path in listed_files(place)
+    ]
 
 
 def stream_source(stream: Stream) -> StreamSource:
@@ -190,7 +222,7 @@ def stream_source(stream: Stream) -> StreamSource:
     return StreamSource(
         name=stream.name,
         path=cache_folder() / stream.path,
-        kind=stream.kind,
+        kind=kind_of_audio(stream.name, stream.kind),
         seconds=stream.seconds,
         parts=tuple((file.start / SAMPLE_RATE, file.name) for file in stream.files),
     )
@@ -212,7 +244,7 @@ def noise_source(place: Path | None, snr_db: float | None, folder: Path) -> tupl
     if place is None:
         return test_noise(snr_db, recordings.streams("test")), []
     pieces, refused = [], []
-    for _, path in _listed(place):
+    for _, path in listed_files(place):
         try:
             pieces += [to_int16(block) for block in stream_audio(path, max_seconds=None)]
         except BadAudio as error:
@@ -231,29 +263,6 @@ def test_noise(snr_db: float, streams: Sequence[Stream]) -> NoiseSource:
     """
     music = tuple(cache_folder() / stream.path for stream in streams if stream.kind == "music")
     return NoiseSource(snr_db=snr_db, recordings=music, coloured_share=0.5 if music else 1.0)
-
-
-def _listed(place: Path) -> list[tuple[str, Path]]:
-    """(name, path) of the audio files in a folder, or of the lines of a text file."""
-    if place.is_dir():
-        found = [(printable(path.relative_to(place)), path) for path in find_audio_files(place)]
-    elif place.is_file():
-        found = _read_list(place)
-    else:
-        raise DataError(f"{printable(place)} is neither a folder nor a list of files; check the path")
-    if not found:
-        raise DataError(f"no audio files in {printable(place)}; WAV, FLAC, Ogg and MP3 are read")
-    return found
-
-
-def _read_list(place: Path) -> list[tuple[str, Path]]:
-    try:
-        lines = place.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{printable(place)} is not a text file; give a folder, or a list with one file per line"
-        ) from error
-    return [(line.strip(), place.parent / line.strip()) for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _folder_of(clip: ScoredClip) -> str:

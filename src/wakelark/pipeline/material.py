@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wakelark.audio import printable
 from wakelark.corpus.cache import cache_folder, content_key
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.ingest import ingest_files
@@ -30,12 +31,14 @@ class Material:
         streams: added recordings of more than 30 s.
         facts: for the report: how many of each, and what was left out.
         warnings: what was left out and why.
+        files: id of a mined clip -> its file.
     """
 
     clips: list[Clip] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -100,6 +103,7 @@ def _add_mined(material: Material, folders: Sequence[Path], *, workers: int, pro
         refused += [str(problem) for problem in report.skipped]
         clips = [_mined_clip(clip, wanted[report.files[clip.id]]) for clip in report.clips if clip.id not in seen]
         seen |= {clip.id for clip in clips}
+        material.files |= {clip.id: printable(report.files[clip.id]) for clip in clips}
         material.clips += clips
         kept += len(clips)
         repeated += len(report.duplicates) + len(report.clips) - len(clips)

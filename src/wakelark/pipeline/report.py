@@ -21,22 +21,24 @@ from wakelark.evaluation.html import report_page
 from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
 from wakelark.evaluation.sounds import around, data_uri, within_limit
 from wakelark.pipeline.cards import card_of
+from wakelark.pipeline.clip_lists import NEAR_MISS_KINDS, clip_source
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import clips_in_a_row
 from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
+from wakelark.pipeline.health.findings import Health
 from wakelark.pipeline.judge_cost import judge_cost
 from wakelark.pipeline.listener import Listener
 from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
-from wakelark.pipeline.scoring import ClipSource, NoiseSource, StreamSource, score_clips, score_streams
+from wakelark.pipeline.scoring import score_clips, score_streams
+from wakelark.pipeline.sources import ClipSource, NoiseSource, StreamSource
 from wakelark.pipeline.teacher_quality import TeacherQuality
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.stream_features import Progress
 from wakelark.training.training_loop import TrainingResult
 
 NOISE_SNR_DB = 10.0
-NEAR_MISS_KINDS = ("near_miss", "partial", "swap")
 
 
 def write_report(
@@ -50,6 +52,7 @@ def write_report(
     rounds: Sequence[Round],
     verdicts: Sequence[Verdict],
     quality: TeacherQuality | None,
+    health: Health,
     warnings: Sequence[str],
     progress: Progress,
 ) -> dict[str, object]:
@@ -102,6 +105,7 @@ def write_report(
             *warnings,
             *(quality.warnings() if quality else ()),
         ],
+        health=health.facts(),
         facts=corpus.facts
         | {
             "mining": [_round(entry) for entry in rounds],
@@ -114,21 +118,6 @@ def write_report(
     page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
     write_atomically(folder.report_html, page.encode())
     return report
-
-
-def clip_source(clip: Clip) -> ClipSource:
-    """A clip of the manifest as something to be scored."""
-    return ClipSource(
-        name=f"{clip.voice}: {clip.text} [{clip.id}]",
-        path=cache_folder() / clip.path,
-        start=clip.start,
-        samples=clip.samples,
-        word_end_s=None if clip.phrase_end is None else clip.phrase_end / SAMPLE_RATE,
-        speaker=clip.voice,
-        engine=clip.engine,
-        kind=clip.kind,
-        text=clip.text,
-    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

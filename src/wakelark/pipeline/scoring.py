@@ -7,7 +7,7 @@ The model may be another project's (`wakelark.peers.load`): everything but the s
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,100 +15,23 @@ from typing import TypeVar
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, BadAudio, Float32Array, Int16Array, read_audio, stream_audio, to_float
+from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array
 from wakelark.corpus.worker_pool import run_in_processes
+from wakelark.evaluation.distance import at_distance
 from wakelark.evaluation.events import find_events, live_alarms
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
+from wakelark.evaluation.latency import trace_of
 from wakelark.evaluation.stream import Trial, draw_noise, hit_score, mix_at_snr, positive_trial
 from wakelark.peers.own import WakelarkScorer
 from wakelark.peers.scorer import Scorer
 from wakelark.pipeline.listener import Listener
+from wakelark.pipeline.sources import STREAM_BLOCK, ClipSource, NoiseSource, StreamSource
 
 Progress = Callable[[int, int, str], None]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-MAX_CLIP_S = 60.0
 _CLIPS_PER_TASK = 24
-_STREAM_BLOCK = 60 * SAMPLE_RATE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipSource:
-    """A clip to be scored.
-
-    Attributes:
-        name: shown in results, and seeds the clip's noise: a clip gets the same noise in whatever company.
-        path: an audio file, or a `.npy` int16 array of which `start` and `samples` cut the clip.
-        word_end_s: where in the clip the phrase ends, when known.
-        speaker, engine, kind, text: as in `ScoredClip`.
-    """
-
-    name: str
-    path: Path
-    start: int = 0
-    samples: int | None = None
-    word_end_s: float | None = None
-    speaker: str = ""
-    engine: str = "recording"
-    kind: str = "own_positive"
-    text: str = ""
-
-    def load(self) -> Float32Array:
-        """The clip's audio. Shape: `[n]`
-
-        Raises:
-            BadAudio: the file cannot be used.
-        """
-        if self.path.suffix == ".npy":
-            array = np.load(self.path, mmap_mode="r")
-            return to_float(np.asarray(array[self.start : None if self.samples is None else self.start + self.samples]))
-        return read_audio(self.path, max_seconds=MAX_CLIP_S)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSource:
-    """A recording without the phrase, to be scored.
-
-    Attributes:
-        name: shown in results.
-        path: a `.npy` int16 array, or an audio file of any length.
-        kind: "speech", "music", ...
-        seconds: its length for the hours; None to count while reading.
-        synthetic: made by a synthesis engine.
-        parts: (start in seconds, file name) of what it consists of.
-    """
-
-    name: str
-    path: Path
-    kind: str
-    seconds: float | None = None
-    synthetic: bool = False
-    parts: tuple[tuple[float, str], ...] = ()
-
-    def blocks(self) -> Iterator[Int16Array | Float32Array]:
-        """Its audio, a minute or less at a time."""
-        if self.path.suffix == ".npy":
-            array = np.load(self.path, mmap_mode="r")
-            for start in range(0, len(array), _STREAM_BLOCK):
-                yield np.asarray(array[start : start + _STREAM_BLOCK])
-        else:
-            yield from stream_audio(self.path, max_seconds=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseSource:
-    """Noise to put under clips.
-
-    Attributes:
-        snr_db: below the clip's speech-active level.
-        recordings: `.npy` int16 arrays to draw from.
-        coloured_share: share of the clips that get generated coloured noise instead.
-    """
-
-    snr_db: float
-    recordings: tuple[Path, ...]
-    coloured_share: float
 
 
 def score_clips(
@@ -172,8 +95,13 @@ def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Seque
         BadAudio: the file cannot be used.
     """
     audio = clip.load()
-    rng = np.random.default_rng([seed, zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))])
+    own = zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))
+    rng = np.random.default_rng([seed, own])
     trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
+    if clip.distance_m is not None:
+        trial = replace(
+            trial, audio=at_distance(trial.audio, clip.distance_m, rng=np.random.default_rng([seed, own, 1]))
+        )
     if noise is None:
         return trial
     bed = draw_noise(recordings, len(trial.audio), coloured_share=noise.coloured_share, rng=rng)
@@ -206,12 +134,12 @@ def _score_clip(
     except BadAudio as error:
         return error
     scorer.reset()
-    facts = scorer.facts
+    times = {"step_s": scorer.facts.step_s, "first_s": scorer.facts.first_s}
     scores = np.array(scorer.follow(trial.audio))
-    score = hit_score(scores, trial, step_s=facts.step_s, first_s=facts.first_s)
     return ScoredClip(
-        file=clip.name, score=score, speaker=clip.speaker, engine=clip.engine, kind=clip.kind, text=clip.text
-    )
+        file=clip.name, score=hit_score(scores, trial, **times), speaker=clip.speaker,
+        engine=clip.engine, kind=clip.kind, text=clip.text, trace=trace_of(scores, trial, **times),
+    )  # fmt: skip
 
 
 def _score_stream_job(scorer: Scorer, job: _StreamJob) -> list[ScoredStream | BadAudio]:
@@ -298,7 +226,7 @@ def _packed(sources: Sequence[StreamSource]) -> list[list[StreamSource]]:
     size = 0
     for source in sources:
         length = _length(source.path)
-        if not tasks or size + length > 10 * _STREAM_BLOCK or len(tasks[-1]) >= 100:
+        if not tasks or size + length > 10 * STREAM_BLOCK or len(tasks[-1]) >= 100:
             tasks.append([])
             size = 0
         tasks[-1].append(source)

@@ -24,6 +24,7 @@ from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.corpus import Corpus, build_corpus
 from wakelark.pipeline.export import export_heads, export_tiny, renew_judge
+from wakelark.pipeline.health.check import check_corpus, check_labels
 from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import read_material
@@ -117,11 +118,16 @@ def _stages(run: Run) -> dict[str, object]:
     folder = run.folder
     with folder.stage("corpus"):
         corpus = build_corpus(run.config, folder.manifest, progress=run.progress, material=run.part.material)
+    with folder.stage("health"):
+        health = check_corpus(corpus)
     with folder.stage("views"):
         prepared = prepare(run.config, corpus, folder.views, progress=run.progress)
     with folder.stage("teacher"):
         learner = Heads(_teacher_job(run, prepared), run.progress, run.warn)
         heads = learner.train(prepared.store, data_key=prepared.data_key, name=learner.name)
+    with folder.stage("health"):
+        check_labels(health, prepared.store, heads, progress=run.progress)
+        run.warnings += health.health.warnings()
     with folder.stage("mining"):
         start = Mined(heads, prepared.store, prepared.data_key)
         ground = _ground(run, corpus, prepared, folder.mined, known=[])
@@ -147,7 +153,7 @@ def _stages(run: Run) -> dict[str, object]:
         report = write_report(
             run.config, folder, replace(corpus, clips=chosen.clips(corpus, folder.before)), result, export=export,
             mined=[*accurate.clips, *tiny.clips], rounds=[*accurate.rounds, *tiny.rounds],
-            verdicts=[*map(verdict_of, told), *chosen.verdicts], quality=quality,
+            verdicts=[*map(verdict_of, told), *chosen.verdicts], quality=quality, health=health.health,
             warnings=[*corpus.warnings, *run.warnings], progress=run.progress,
         )  # fmt: skip
     # Gigabytes that only training reads, and that are a pure function of the manifest and the configuration.

@@ -140,7 +140,7 @@ def _plan(
 def _identity(clip: Clip) -> list[object]:
     """What a view depends on of its clip."""
     known = asdict(clip)
-    for irrelevant in ("text", "licence", "source", "engine"):
+    for irrelevant in ("text", "licence", "source", "engine", "sex", "accent"):
         del known[irrelevant]
     return list(known.values())
 
