@@ -15,8 +15,8 @@ from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
-from wakelark.evaluation.html_training import training
 from wakelark.evaluation.operating_point import DetCurve
+from wakelark.evaluation.page.training import training
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.teacher_quality import (
     TeacherQuality,
@@ -83,14 +83,14 @@ def test_a_teacher_that_is_no_better_is_reported(teacher: float, student: float,
     assert len(quality.warnings()) == (better is False)
     if better is False:
         assert f"misses {teacher:.1%} of 50 clips, the student 20.0%" in quality.warnings()[0]
-    page = training([], {"enabled": True, "quality": quality.facts()})
+    page = training([], {"enabled": True, "quality": quality.facts()}, {})
     assert {True: "is better", False: "is no better", None: "Both miss nothing"}[better] in page
     assert "run:/a&lt;b&gt;" in page
     assert "teacher_miss_rate" not in page
 
 
 def test_without_distillation_nothing_is_shown() -> None:
-    assert "Teacher and student" not in training([], {"enabled": False, "quality": None})
+    assert "Teacher and student" not in training([], {"enabled": False, "quality": None}, {})
 
 
 @pytest.fixture

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from wakelark.evaluation.charts import COLOURS, HEIGHT, WIDTH, det_chart
+from wakelark.evaluation.page.det import DetFrame, band, det_axes, det_frame, placed, whiskers, with_curve
+from wakelark.evaluation.page.svg import HEIGHT, WIDTH, line
+
+COLOURS = tuple(f"var(--{name})" for name in ("one", "two", "three", "four", "five", "six", "seven", "eight"))
 
 MOST_MODELS = len(COLOURS)
 _MARGIN, _LINE = 14, 20
@@ -18,11 +21,13 @@ svg { --paper: #ffffff; --card: #ffffff; --ink: #23211d; --soft: #6d675d; --line
   --paper: #16171a; --card: #16171a; --ink: #eae6de; --soft: #a19b8f; --line: #34363b;
   --one: #57b8c1; --two: #ee9560; --three: #dcb64a; --four: #a19b8f;
   --five: #a98ee0; --six: #8fcb78; --seven: #e58bb8; --eight: #86b1ec; } }
-text { fill: var(--soft); font: 12px system-ui, sans-serif; } .title, .head { fill: var(--ink); }
-.head { font-size: 15px; font-weight: 600; } .axis { stroke: var(--soft); } .grid { stroke: var(--line); }
-.line { fill: none; stroke-width: 2.2; stroke-linejoin: round; } .noisy { stroke-dasharray: 5 4; stroke-width: 1.6; }
-.band { opacity: .13; } .whisker { stroke-width: 1.6; } .dot { stroke: var(--card); stroke-width: 2; }
-.dot.outside { fill: var(--card); }
+text { fill: var(--soft); font: 10px system-ui, sans-serif; } .title, .head { fill: var(--ink); }
+.head { font-size: 14px; font-weight: 600; } .middle { text-anchor: middle; } .end { text-anchor: end; }
+.axis { stroke: var(--soft); } .grid { stroke: var(--line); }
+.line { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }
+.noisy { stroke-dasharray: 5 4; stroke-width: 1.5; } .band { fill: var(--accent); opacity: .13; }
+.whisker { fill: none; stroke: var(--accent); stroke-width: 1.4; }
+.dot { fill: var(--accent); stroke: var(--card); stroke-width: 2; }
 """
 
 
@@ -53,7 +58,29 @@ def benchmark_chart(models: Sequence[Mapping[str, Any]], *, title: str, snr_db: 
         f'<text class="head" x="{_MARGIN}" y="{_MARGIN + 8}">{escape(title)}</text>',
         *legend,
         f'<text x="{_MARGIN}" y="{top - _LINE}">{escape(note)}</text>',
-        f'<g transform="translate(0 {top})">{det_chart(models)}</g>',
+        f'<g transform="translate(0 {top})">{_curves(models)}</g>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _curves(models: Sequence[Mapping[str, Any]]) -> str:
+    """The axes, and every model that has a curve in its colour."""
+    shown = with_curve(models)
+    if not shown:
+        return ""
+    frames = [det_frame(shown, one) for one in shown]
+    frame = DetFrame(min(one.lowest for one in frames), max(one.top for one in frames))
+    drawn = [
+        f'<g style="--accent:{colour}">{_curve(frame, model)}</g>'
+        for model, colour in zip(models, COLOURS, strict=False) if model in shown
+    ]  # fmt: skip
+    return det_axes(frame) + "".join(drawn)
+
+
+def _curve(frame: DetFrame, model: Mapping[str, Any]) -> str:
+    realised = model["realised"]
+    x, y = frame.at(realised["fa_per_hour"], realised["miss_rate"])
+    noisy = line(placed(frame, model["det_noisy"]), "line noisy") if model["det_noisy"] else ""
+    dot = f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+    return band(frame, model) + line(placed(frame, model["det"]), "line") + noisy + whiskers(frame, realised) + dot

@@ -6,20 +6,17 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from wakelark import __version__
-from wakelark.audio import SAMPLE_RATE, to_float
+from wakelark.audio import SAMPLE_RATE
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, write_atomically
 from wakelark.corpus.clip import Clip
 from wakelark.errors import DataError
 from wakelark.evaluation.groups import ScoredClip
-from wakelark.evaluation.html import report_page
 from wakelark.evaluation.report import JudgedModel, MeasuredModel, RunFacts, build_report
-from wakelark.evaluation.sounds import around, data_uri, within_limit
 from wakelark.pipeline.cards import card_of
 from wakelark.pipeline.clip_lists import NEAR_MISS_KINDS, clip_source
 from wakelark.pipeline.corpus import Corpus
@@ -28,6 +25,7 @@ from wakelark.pipeline.evaluate import EVENT_FLOOR, stream_source, test_noise
 from wakelark.pipeline.health.findings import Health
 from wakelark.pipeline.judge_cost import judge_cost
 from wakelark.pipeline.listener import Listener
+from wakelark.pipeline.report_page import synthetic_stream, write_page
 from wakelark.pipeline.retraining import Verdict
 from wakelark.pipeline.rounds import Round
 from wakelark.pipeline.run_folder import RunFolder
@@ -115,8 +113,8 @@ def write_report(
     )
     report = build_report(facts, models, seed=config.seed, judged=judged)
     write_atomically(folder.report, json.dumps(report, indent=1, allow_nan=False).encode())
-    page = report_page(report, metrics=_metrics(folder), sounds=_sounds(report, [*positives, *near], streams))
-    write_atomically(folder.report_html, page.encode())
+    # Audio that is gone since it was scored is missing on the page, which says so in its place.
+    write_page(folder, report, [*positives, *near], streams, seed=config.seed, progress=progress)
     return report
 
 
@@ -184,11 +182,11 @@ def _synthetic_stream(corpus: Corpus, folder: RunFolder) -> list[StreamSource]:
     audio = clips_in_a_row(corpus.of("test", "sentence"), ClipReader(cache_folder()), seed=[7])
     if not audio.size:
         return []
-    path = folder.root / "corpus" / "synthetic-test.npy"
+    stream = synthetic_stream(folder)
     buffer = io.BytesIO()
     np.save(buffer, audio)
-    write_atomically(path, buffer.getvalue())
-    return [StreamSource(name="synthetic sentences", path=path, kind="speech", synthetic=True)]
+    write_atomically(stream.path, buffer.getvalue())
+    return [stream]
 
 
 def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
@@ -201,23 +199,3 @@ def _hours(corpus: Corpus) -> dict[str, dict[str, float]]:
 
 def _round(entry: Round) -> Mapping[str, object]:
     return dataclasses.asdict(entry) | {"kept": entry.kept}
-
-
-def _metrics(folder: RunFolder) -> list[dict[str, object]]:
-    lines = folder.metrics.read_text(encoding="utf-8").splitlines() if folder.metrics.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
-def _sounds(report: dict[str, Any], clips: Sequence[ClipSource], streams: Sequence[StreamSource]) -> dict[str, str]:
-    """What the report's rows play: the audio around the loudest false alarms, the missed clips, the near misses."""
-    clip_of = {clip.name: clip for clip in clips}
-    stream_of = {stream.name: np.load(stream.path, mmap_mode="r") for stream in streams}
-    sounds: dict[str, str] = {}
-    for model in report["models"]:
-        for row in model["loudest_false_alarms"]:
-            stop = round((row["stream_time_s"] + 5) * SAMPLE_RATE)
-            piece = to_float(np.asarray(stream_of[row["recording"]][max(0, stop - 12 * SAMPLE_RATE) : stop]))
-            sounds[row["sound"]] = data_uri(around(piece, min(row["stream_time_s"], 7.0)))
-        for row in (*model["missed_clips"], *(model["near_misses"] or {"loudest": []})["loudest"]):
-            sounds[row["sound"]] = data_uri(clip_of[row["file"]].load())
-    return within_limit(sounds)
