@@ -60,7 +60,7 @@ def _needed(row: Mapping[str, Any]) -> float:
 
 def _supported(row: Mapping[str, Any], hours: float) -> str:
     claim = row.get("claim")
-    if claim:
+    if claim and claim["miss_rate"] is not None:
         return f'<span class="tag good">can be claimed</span> missing {100 * claim["miss_rate"]:.1f}\u00a0%'
     enough = row["supported"] if "supported" in row else hours >= _needed(row)
     return '<span class="tag good">enough hours</span>' if enough else '<span class="tag">too few hours</span>'
