@@ -80,7 +80,8 @@ def _load_own(
     if is_tflite(data) or is_manifest(data):
         raise ConfigError(f"{path} is another project's model: presets and judges are of wakelark's own models only")
     detector = Detector.load(path, threshold, preset=preset, judge=judge, judge_threshold=judge_threshold)
-    return WakelarkScorer(detector, size_bytes=len(data))
+    size_bytes = len(data) + (judge.stat().st_size if judge is not None else 0)
+    return WakelarkScorer(detector, size_bytes=size_bytes)
 
 
 def _check_tflite(data: bytes, path: Path) -> None:
