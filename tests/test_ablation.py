@@ -35,7 +35,7 @@ from .swinging import swinging_student
 def test_the_default_design_is_sound() -> None:
     names = {arm.name for arm in DEFAULT.arms}
     assert len(names) == len(DEFAULT.arms)
-    assert [arm.name for arm in DEFAULT.choose(["headline"]).arms] == ["A0", "A2", "B", "C", "C1"]
+    assert [arm.name for arm in DEFAULT.choose(["headline"]).arms] == ["A0", "A2", "B", "B1", "C", "C1"]
     for comparison in DEFAULT.comparisons:
         assert {comparison.arm, comparison.against, *comparison.controls} <= names
     assert [comparison.name for comparison in DEFAULT.comparisons if comparison.headline] == ["distillation", "mining"]

@@ -1,4 +1,4 @@
-"""Workers end with their parent, however it ends."""
+"""Workers end with their parent, however it ends, and leave no mess."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
+from pathlib import Path
+
+from wakelark.corpus.cache import write_atomically
+from wakelark.corpus.worker_process import prepare_worker
 
 PARENT = """
 import os, sys, time
@@ -20,7 +25,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_parent_leaves_no_worker(tmp_path) -> None:
+def test_a_killed_parent_leaves_no_worker(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
@@ -44,3 +49,20 @@ def _runs(process: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def _write_for_ever(path: Path) -> None:
+    prepare_worker()
+    while True:
+        write_atomically(path, bytes(32 * 2**20))
+
+
+def test_a_worker_that_is_ended_leaves_no_half_written_file(tmp_path: Path) -> None:
+    process = get_context("spawn").Process(target=_write_for_ever, args=(tmp_path / "large",))
+    process.start()
+    while not (tmp_path / "large").exists():
+        time.sleep(0.01)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]

@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     snr: Annotated[
         list[float] | None,
-        typer.Option(help="Level of the speech over the noise, in dB. Repeatable.", metavar="DB"),
+        typer.Option(help="Level of the speech over the noise, in dB; inf for no noise. Repeatable.", metavar="DB"),
     ] = None,
     distance: Annotated[
         list[float] | None,

@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from wakelark.errors import SetupError
@@ -65,8 +66,19 @@ def _link(temporary: Path, path: Path) -> None:
     temporary.unlink()
 
 
+_unfinished: set[Path] = set()
+
+
+def remove_unfinished() -> None:
+    """Remove what this process was writing when it was told to end."""
+    for temporary in list(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def _publish(path: Path, data: bytes, move: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name[-40:]}")
+    _unfinished.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -75,7 +87,10 @@ def _publish(path: Path, data: bytes, move: Callable[[Path, Path], None]) -> Non
             os.fsync(file.fileno())
         move(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be nothing to remove, or no folder
+            temporary.unlink()
         raise SetupError(
             f"cannot write {path}: {error.strerror}; free some disk space or choose another folder"
         ) from error
+    finally:
+        _unfinished.discard(temporary)

@@ -6,6 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from types import FrameType
+
+from wakelark.corpus.cache import remove_unfinished
 
 
 def prepare_worker() -> None:
@@ -15,7 +18,14 @@ def prepare_worker() -> None:
     ends of its own queue, so it would wait for ever after its parent was killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """At once, half-written files removed. (An exception would not do: the pool's worker catches all of them.)"""
+    remove_unfinished()
+    os._exit(128 + number)
 
 
 def _end_with_parent() -> None:

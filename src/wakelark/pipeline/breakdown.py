@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,11 +53,15 @@ class Condition:
 def conditions(snrs_db: Sequence[float], distances_m: Sequence[float]) -> tuple[Condition, ...]:
     """Every distance with every level of noise; as recorded and without noise where nothing is asked for.
 
+    An infinite level is no noise, so that both can be measured at once.
+
     >>> [str(c.distance_m) + " " + str(c.snr_db) for c in conditions([10.0, 0.0], [3.0])]
     ['3.0 10.0', '3.0 0.0']
+    >>> [c.snr_db for c in conditions([math.inf, 10.0], [])]
+    [None, 10.0]
     """
     return tuple(
-        Condition(snr_db=snr_db, distance_m=distance_m)
+        Condition(snr_db=None if snr_db == math.inf else snr_db, distance_m=distance_m)
         for distance_m in (distances_m or [None]) for snr_db in (snrs_db or [None])
     )  # fmt: skip
 

@@ -105,7 +105,8 @@ def _band(frame: DetFrame, entry: Entry) -> str:
     return f'<polygon class="band" points="{corners}"/>'
 
 
-def _placed(frame: DetFrame, det: Mapping[str, Any]) -> list[Point]:
+def placed(frame: DetFrame, det: Mapping[str, Any]) -> list[Point]:
+    """A curve as points of the drawing."""
     return [frame.at(rate, missed) for rate, missed in _steps(det, frame.lowest)]
 
 
