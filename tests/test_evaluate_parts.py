@@ -215,7 +215,7 @@ def test_latency_counts_from_the_end_of_the_word() -> None:
 def test_a_trace_begins_with_the_clip_and_ends_with_its_hit_window() -> None:
     trial = positive_trial(np.zeros(SAMPLE_RATE, np.float32), rng=np.random.default_rng(0), word_end_s=0.5)
     smoothed = np.linspace(0.1, 5.5, 55, dtype=np.float64)  # step k ends at 0.1 (k + 1) s: every score is its time
-    trace = trace_of(smoothed, trial, step_s=0.1, first_s=0.1)
+    trace = trace_of(smoothed, trial, step_s=0.1)
     assert trace.scores[0] == pytest.approx(3.0)
     assert trace.first_s == pytest.approx(0.0)
     assert trace.scores[-1] == pytest.approx(4.5)  # 3 s before the clip, word end at 0.5 s, 1 s after it

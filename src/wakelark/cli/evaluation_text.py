@@ -120,10 +120,3 @@ def _shown(point: dict[str, Any]) -> str:
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:+.2f} s"
-
-
-def _shown(point: dict[str, Any]) -> str:
-    """Whether the hours heard support the budget as a claim, and at what price."""
-    if not point["supported"]:
-        return f"no, that takes {point['hours_needed']:.1f} h"
-    return f"at {point['claim']['threshold']:.4f}: {point['claim']['miss_rate']:.1%} missed"

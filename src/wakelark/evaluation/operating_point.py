@@ -6,9 +6,7 @@ A detector fires where the smoothed score is at or above the threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -140,9 +138,9 @@ class DetCurve:
         """Miss rate at the threshold that keeps the budget on this very audio: for comparing models."""
         return self.miss_rate_at(self.threshold_for_budget(fa_per_hour))
 
-    def operating_points(self, budgets: Sequence[float] = BUDGETS) -> list[tuple[float, OperatingPoint]]:
-        """(budget, operating point) for each of the budgets."""
-        return [(budget, self.at(self.threshold_for_budget(budget))) for budget in budgets]
+    def operating_points(self) -> list[tuple[float, OperatingPoint]]:
+        """(budget, operating point) for each of `BUDGETS`."""
+        return [(budget, self.at(self.threshold_for_budget(budget))) for budget in BUDGETS]
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """The whole curve at every score where it changes: falling thresholds, false alarms per hour, miss rates.
@@ -156,14 +154,14 @@ class DetCurve:
         return thresholds, alarms, missed
 
 
-def operating_rows(curve: DetCurve, budgets: Sequence[float] = BUDGETS) -> list[dict[str, Any]]:
+def operating_rows(curve: DetCurve) -> list[dict[str, object]]:
     """The operating points as plain data: matched, and whether the hours heard can support the budget as a claim.
 
     `fa_per_hour_budget, threshold, false_alarms, miss_rate, miss_rate_ci`, then `supported`, `hours_needed` (without a
     single alarm) and `claim`: `threshold, false_alarms, miss_rate` of `DetCurve.claim`, or None.
     """
-    rows: list[dict[str, Any]] = []
-    for budget, point in curve.operating_points(budgets):
+    rows: list[dict[str, object]] = []
+    for budget, point in curve.operating_points():
         claim = curve.claim(budget)
         rows.append(
             {

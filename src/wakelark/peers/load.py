@@ -41,8 +41,6 @@ def load_scorer(
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise ConfigError(f"threshold {threshold} must be above 0 and at most 1")
-    if preset is not None or judge is not None or judge_threshold is not None:
-        return _load_own(path, threshold, preset, judge, judge_threshold)
     data = read_model_file(path)
     if not is_manifest(data) and not is_tflite(data):
         own = _load_own(data, path, threshold, preset, judge, judge_threshold)
@@ -89,20 +87,6 @@ def _load_onnx_head(data: bytes, path: Path, threshold: float | None) -> Scorer:
     from wakelark.runtime.backend import open_session
 
     return OnnxHead(open_session(data, name=str(path)), path, threshold=threshold)
-
-
-def _load_own(
-    path: Path, threshold: float | None, preset: str | None, judge: Path | None, judge_threshold: float | None
-) -> Scorer:
-    from wakelark.peers.own import WakelarkScorer
-    from wakelark.runtime.detector import Detector
-
-    data = read_model_file(path)
-    if is_tflite(data) or is_manifest(data):
-        raise ConfigError(f"{path} is another project's model: presets and judges are of wakelark's own models only")
-    detector = Detector.load(path, threshold, preset=preset, judge=judge, judge_threshold=judge_threshold)
-    size_bytes = len(data) + (judge.stat().st_size if judge is not None else 0)
-    return WakelarkScorer(detector, size_bytes=size_bytes)
 
 
 def _check_tflite(data: bytes, path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,6 @@ class MicroWakeWordModel:
         self._mean = RunningMean(manifest.averaged)
         self._frames = manifest.frames
         self._heard = 0
-        self._recent: deque[float] = deque(maxlen=manifest.averaged)
         step = self._frames * _FRAME_SAMPLES
         self.facts = ScorerFacts(
             family=MICRO_WAKE_WORD,
@@ -147,18 +145,16 @@ class MicroWakeWordModel:
         self._features.reset()
         self._mean.reset()
         self._heard = 0
-        self._recent.clear()
 
-    def follow(self, chunk: NDArray[Any]) -> list[float]:
-        """As `Scorer.follow`."""
+    def score(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.score`."""
         scores: list[float] = []
         for frame in self._features.process_streaming(as_int16(chunk).tobytes()):
             score = self._model.process_streaming_prob(frame)
             self._heard += 1
             if self._heard % self._frames == 0:  # in between it gives 0.0, which is no score
                 assert score is not None, "it is None only after close()"
-                self._recent.append(float(score))
-                scores.append(math.fsum(self._recent) / len(self._recent))
+                scores.append(float(score))
         return scores
 
     def follow(self, chunk: NDArray[Any]) -> list[float]:

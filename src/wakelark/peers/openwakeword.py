@@ -87,8 +87,8 @@ class TfliteHead:
         """As `Scorer.reset`."""
         self._fresh = True
 
-    def follow(self, chunk: NDArray[Any]) -> list[float]:
-        """As `Scorer.follow`."""
+    def score(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.score`."""
         if self._fresh:
             self._prime()
             self._fresh = False

@@ -73,8 +73,8 @@ class OnnxHead:
         self._features = self._first_features
         self._scores = 0
 
-    def follow(self, chunk: NDArray[Any]) -> list[float]:
-        """As `Scorer.follow`."""
+    def score(self, chunk: NDArray[Any]) -> list[float]:
+        """As `Scorer.score`."""
         audio = np.concatenate([self._pending, as_int16(chunk)])
         whole = len(audio) // STEP_SAMPLES * STEP_SAMPLES
         self._pending = audio[whole:]

@@ -68,8 +68,8 @@ class Scorer(Protocol):
         """Forget all audio: as just loaded."""
         ...
 
-    def follow(self, chunk: NDArray[Any]) -> list[float]:
-        """Take audio and return the score that decides after every step that it completes: smoothed, and all the rest.
+    def score(self, chunk: NDArray[Any]) -> list[float]:
+        """Take audio and return the raw, unsmoothed score of every step that it completes.
 
         Shape: `[N] -> [T]`, 16 kHz, int16 or float in [-1, 1]
         """

@@ -170,7 +170,7 @@ def measure_teacher(material: Material) -> dict[str, Any]:
 def measure(network: Network, material: Material) -> dict[str, Any]:
     """Figures and scores of a network on the test set: the same keys for students and teacher."""
     evaluation = material.config.evaluation
-    threshold = choose_threshold(material.prepared.development.curve(network), evaluation, "normal").threshold
+    threshold = choose_threshold(material.prepared.development.curve(network), evaluation).threshold
     scores = score_held_out(network, material.held_out, evaluation)
     loudest = np.argsort(-scores.score, kind="stable")[:_KEPT_EVENTS]
     return {

@@ -13,7 +13,7 @@ import numpy as np
 
 from wakelark.audio import SAMPLE_RATE, Float32Array, audio_facts, printable, read_audio, to_int16
 from wakelark.errors import ConfigError, SetupError
-from wakelark.evaluation.events import Float64Array, live_alarms, log_odds
+from wakelark.evaluation.events import Float64Array, live_alarms, log_odds, smooth
 from wakelark.evaluation.sound_check import measure_sound, sound_faults
 from wakelark.evaluation.stream import SILENCE_DBFS, TAIL_S
 from wakelark.pipeline.diagnosis import Facts, Neighbours, WhatIf, explain
@@ -101,12 +101,11 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
 
 
 def _scores(detector: Detector, audio: Float32Array) -> tuple[Float64Array, Float64Array]:
-    """Raw scores, and those that decide, of a recording with silence after it, each from a fresh state."""
+    """Raw and smoothed scores of a recording with silence after it, from a fresh state."""
     detector.reset()
     padded = np.concatenate([audio, np.zeros(round(TAIL_S * SAMPLE_RATE), np.float32)])
     raw = np.array(detector.score(padded), np.float64)
-    detector.reset()
-    return raw, np.array(detector.follow(padded), np.float64)  # with the card's smoothing and voice gate
+    return raw, smooth(raw, detector.card.smoothing_steps)
 
 
 def _around(audio: Float32Array, time_s: float) -> tuple[Float32Array, float]:

@@ -109,7 +109,7 @@ def fit_operating_point(curve_of: Callable[[float], DetCurve], evaluation: Evalu
     """
 
     def threshold_at(shift: float) -> float:
-        return choose_threshold(curve_of(shift), evaluation, "normal").threshold
+        return choose_threshold(curve_of(shift), evaluation).threshold
 
     guess = -_logit(threshold_at(0.0))
     low, high = guess - 1.0, guess + 1.0
@@ -125,7 +125,7 @@ def fit_operating_point(curve_of: Callable[[float], DetCurve], evaluation: Evalu
     thresholds = [max(strict, NORMAL_SCORE), NORMAL_SCORE, min(sensitive, NORMAL_SCORE)]
     return OperatingPoint(
         shift=low, presets=_presets(curve, evaluation, thresholds),
-        normal=choose_threshold(curve, evaluation, "normal"), curve=curve,
+        normal=choose_threshold(curve, evaluation), curve=curve,
     )  # fmt: skip
 
 

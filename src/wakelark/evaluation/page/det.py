@@ -105,8 +105,7 @@ def _band(frame: DetFrame, entry: Entry) -> str:
     return f'<polygon class="band" points="{corners}"/>'
 
 
-def placed(frame: DetFrame, det: Mapping[str, Any]) -> list[Point]:
-    """A curve as points of the drawing."""
+def _placed(frame: DetFrame, det: Mapping[str, Any]) -> list[Point]:
     return [frame.at(rate, missed) for rate, missed in _steps(det, frame.lowest)]
 
 
