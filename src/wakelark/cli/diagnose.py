@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from wakelark.cli.options import Preset
 from wakelark.cli.output import emit, progress_bar
 
 _COLUMNS, _ROWS = 72, 10
@@ -22,6 +23,7 @@ def diagnose(
         typer.Option(help="The run to compare with; left out: the folder of MODEL, if it is a run's.", metavar="DIR"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
+    preset: Preset = None,
     trace: Annotated[bool, typer.Option("--trace", help="Draw the score over time.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -29,7 +31,7 @@ def diagnose(
     from wakelark.pipeline.diagnose import DiagnosisRequest
     from wakelark.pipeline.diagnose import diagnose as explain
 
-    request = DiagnosisRequest(model=model, file=file, threshold=threshold, run=run)
+    request = DiagnosisRequest(model=model, file=file, threshold=threshold, preset=preset, run=run)
     with progress_bar(quiet=json_output) as progress:
         result = explain(request, progress=progress)
     lines = [*_text(result), *(_chart(result) if trace else ())]
@@ -58,6 +60,12 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
         f"{peak['raw_time_s']:.2f} s, threshold {result['threshold']:.4g} ({peak['log_odds_above_threshold']:+.1f} in "
         "log-odds)"
     )
+    if result["presets"]:
+        told = ", ".join(
+            f"{row['name']} ({row['threshold']:.4g}) {'fires' if row['would_fire'] else 'does not'}"
+            for row in result["presets"]
+        )
+        yield f"       presets: {told}"
     for change in result["what_if"]:
         yield f"       {change['change']} it would be {change['peak']:.4g} (as it is: {change['as_it_is']:.4g})"
     if result["neighbours"] is None:

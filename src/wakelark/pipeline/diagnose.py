@@ -39,7 +39,7 @@ class DiagnosisRequest:
     Attributes:
         model: a wakelark model file.
         file: a recording of at most ten minutes.
-        threshold: instead of the model's own.
+        threshold, preset: instead of the model's own threshold, as in `Detector.load`.
         run: the folder of the run that made the model, whose clips the recording is compared with; None for the folder
             in which the model lies, if it is one.
     """
@@ -47,6 +47,7 @@ class DiagnosisRequest:
     model: Path
     file: Path
     threshold: float | None = None
+    preset: str | None = None
     run: Path | None = None
 
 
@@ -56,11 +57,12 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
     Raises:
         ModelError: the model cannot be used.
         BadAudio: the recording cannot.
-        ConfigError: `run` is no run.
+        ConfigError: `run` is no run, or there is no such preset.
     """
-    detector = Detector.load(request.model, request.threshold)
+    detector = Detector.load(request.model, request.threshold, preset=request.preset)
     audio = read_audio(request.file, max_seconds=MAX_S)
     raw, smoothed = _scores(detector, audio)
+    ungated = smooth(raw, detector.card.smoothing_steps)
     peak = int(smoothed.argmax())
     peak_s = (peak + 1) * detector.step_s
     part, part_from_s = _around(audio, peak_s)
@@ -72,7 +74,8 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
     facts = Facts(
         phrase=detector.phrase, threshold=detector.threshold, fired_s=tuple(((fired + 1) * detector.step_s).tolist()),
         peak_s=peak_s, peak=float(smoothed[peak]), raw_peak=float(raw.max()),
-        raw_peak_s=(int(raw.argmax()) + 1) * detector.step_s,
+        raw_peak_s=(int(raw.argmax()) + 1) * detector.step_s, ungated_peak=float(ungated.max()),
+        presets=tuple((preset.name, preset.threshold) for preset in detector.card.presets),
         above_s=float((smoothed >= detector.threshold).sum() * detector.step_s),
         seconds=len(audio) / SAMPLE_RATE, faults=tuple(sound_faults(figures)),
         what_if=tuple(_what_if(detector, part, figures.speech_dbfs, peak_s - part_from_s)), neighbours=neighbours,
@@ -86,9 +89,15 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
         "fired": bool(facts.fired_s),
         "fired_s": list(facts.fired_s),
         "threshold": detector.threshold,
+        "presets": [
+            {"name": name, "threshold": threshold, "would_fire": facts.peak >= threshold}
+            for name, threshold in facts.presets
+        ],
+        "gate_db": detector.card.gate_db,
         "peak": {
-            "time_s": peak_s, "smoothed": facts.peak, "raw": facts.raw_peak, "raw_time_s": facts.raw_peak_s,
-            "log_odds_above_threshold": _odds(facts.peak) - _odds(detector.threshold), "above_s": facts.above_s,
+            "time_s": peak_s, "smoothed": facts.peak, "ungated": facts.ungated_peak, "raw": facts.raw_peak,
+            "raw_time_s": facts.raw_peak_s, "above_s": facts.above_s,
+            "log_odds_above_threshold": _odds(facts.peak) - _odds(detector.threshold),
         },
         "sound": {"from_s": part_from_s, **dataclasses.asdict(figures)},
         "faults": [dataclasses.asdict(fault) for fault in facts.faults],
@@ -101,11 +110,12 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
 
 
 def _scores(detector: Detector, audio: Float32Array) -> tuple[Float64Array, Float64Array]:
-    """Raw and smoothed scores of a recording with silence after it, from a fresh state."""
-    detector.reset()
+    """Raw scores of a recording with silence after it, and what counts of them: smoothed, and 0 behind a shut gate."""
     padded = np.concatenate([audio, np.zeros(round(TAIL_S * SAMPLE_RATE), np.float32)])
+    detector.reset()
     raw = np.array(detector.score(padded), np.float64)
-    return raw, smooth(raw, detector.card.smoothing_steps)
+    detector.reset()
+    return raw, np.array(detector.follow(padded), np.float64)
 
 
 def _around(audio: Float32Array, time_s: float) -> tuple[Float32Array, float]:

@@ -84,6 +84,8 @@ class Facts:
         fired_s: when it fired.
         peak, peak_s: the highest smoothed score and when it was known.
         raw_peak, raw_peak_s: the same of the scores before smoothing.
+        ungated_peak: the highest smoothed score if the voice gate were always open.
+        presets: name and threshold of the model's presets, strict first.
         above_s: how long the smoothed score was at or above the threshold.
         seconds: of the recording.
         faults: of the sound around the peak.
@@ -99,6 +101,8 @@ class Facts:
     peak_s: float
     raw_peak: float
     raw_peak_s: float
+    ungated_peak: float
+    presets: tuple[tuple[str, float], ...]
     above_s: float
     seconds: float
     faults: tuple[Fault, ...]
@@ -143,8 +147,8 @@ def _why_fired(facts: Facts) -> Iterator[_Reason]:
             "barely",
             f"only just: the score passed the threshold by {facts.peak - facts.threshold:.3f}, "
             f"for {facts.above_s:.2f} s",
-            f"if this must not fire, a threshold just above {_score(facts.peak)} is enough (--threshold); "
-            "`wakelark evaluate --threshold` says what else it would miss",
+            f"if this must not fire, {_stricter(facts)}; `wakelark evaluate` with the same option says what else it "
+            "would miss",
         )
     elif near is None:
         yield (
@@ -170,7 +174,14 @@ def _why_silent(facts: Facts) -> Iterator[_Reason]:
                 + (facts.faults[0].remedy if facts.faults else "see the figures of the sound"),
             )
     yield from _sound_reasons(facts)
-    if facts.raw_peak >= facts.threshold:
+    if facts.ungated_peak >= facts.threshold:
+        yield (
+            "gate",
+            f"the model did hear it (smoothed score {_score(facts.ungated_peak)}), but the voice gate was shut: "
+            "nothing in the band of speech stood far enough above the background",
+            "speak louder or nearer; or train with a lower evaluation.gate_db (0 switches the gate off)",
+        )
+    elif facts.raw_peak >= facts.threshold:
         yield (
             "brief",
             f"a single score reached {_score(facts.raw_peak)} at {facts.raw_peak_s:.2f} s, but the mean over the "
@@ -181,8 +192,8 @@ def _why_silent(facts: Facts) -> Iterator[_Reason]:
         yield (
             "close",
             f"it only just missed the threshold, by {facts.threshold - facts.peak:.3f}",
-            f"a threshold of {_score(facts.peak)} would have fired (--threshold); `wakelark evaluate --threshold` says "
-            "how many false alarms that costs",
+            f"{_more_eager(facts)} would have fired; `wakelark evaluate` with the same option says how many false "
+            "alarms that costs",
         )
     yield from _what_was_said(facts)
 
@@ -215,6 +226,22 @@ def _what_was_said(facts: Facts) -> Iterator[_Reason]:
 def _sound_reasons(facts: Facts) -> Iterator[_Reason]:
     for fault in facts.faults:
         yield "sound-" + fault.code, f"the sound is {fault.what}", fault.remedy
+
+
+def _stricter(facts: Facts) -> str:
+    """What would not have fired: a preset where there is one, the least strict; else a threshold."""
+    names = [name for name, threshold in facts.presets if threshold > facts.peak]
+    if names:
+        return f"the preset {names[-1]} is enough (--preset {names[-1]})"
+    return f"a threshold just above {_score(facts.peak)} is enough (--threshold)"
+
+
+def _more_eager(facts: Facts) -> str:
+    """What would have fired: a preset where there is one, the strictest; else a threshold."""
+    names = [name for name, threshold in facts.presets if threshold <= facts.peak]
+    if names:
+        return f"the preset {names[0]} (--preset {names[0]})"
+    return f"a threshold of {_score(facts.peak)} (--threshold)"
 
 
 def _short_of(facts: Facts, threshold: float) -> float:
