@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 import numpy as np
 
 from wakelark.audio import BadAudio, Int16Array, stream_audio, to_int16
-from wakelark.corpus.worker_pool import end_children
+from wakelark.corpus.worker_pool import results_of
+from wakelark.corpus.worker_process import prepare_worker
 
 _MEMORY_BYTES = 4 << 30
 _CPU_SECONDS = 900  # for one file: many hours of audio decode in that time
 _SILENT_PEAK = 33  # int16: -60 dB of full scale
-_IN_FLIGHT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,61 +59,47 @@ def decode_all(
     folder.mkdir(parents=True, exist_ok=True)
     jobs = {index: (path, folder / f"{index}.pcm", max_seconds) for index, path in enumerate(paths)}
     results: dict[int, Decoded] = {}
-    suspects = _run(jobs, results, workers=workers, progress=progress)
-    for index in suspects:  # the pool died with these in flight: one by one, to see which of them kills it
-        if _run({index: jobs[index]}, results, workers=1, progress=progress):
-            detail = "the decoder crashed or took too long on it; convert it to 16-bit WAV"
-            results[index] = Decoded(paths[index], reason="decoder-crashed", detail=detail)
-            progress(len(results))
+    while left := [index for index in jobs if index not in results]:
+        before = len(results)
+        if _run(left, jobs, results, workers=workers, progress=progress):
+            break
+        # A worker died. Files are handed out in order, so it was on one of these: one by one, to see which kills it.
+        for index in left[: len(results) - before + workers]:
+            if index not in results and not _run([index], jobs, results, workers=1, progress=progress):
+                detail = "the decoder crashed or took too long on it; convert it to 16-bit WAV"
+                results[index] = Decoded(paths[index], reason="decoder-crashed", detail=detail)
+                progress(len(results))
     return [results[index] for index in sorted(results)]
 
 
 def _run(
+    todo: Sequence[int],
     jobs: dict[int, tuple[Path, Path, float | None]],
     results: dict[int, Decoded],
     *,
     workers: int,
     progress: Callable[[int], None],
-) -> list[int]:
-    """Fill `results`; returns the jobs that are still open because a worker died."""
-    pending: dict[Future[Decoded], int] = {}
-    todo = [index for index in jobs if index not in results]
-    position = 0
-    others = set(active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+) -> bool:
+    """Fill `results`; False when a worker died before all were done."""
     try:
-        while pending or position < len(todo):
-            while position < len(todo) and len(pending) < _IN_FLIGHT:
-                pending[pool.submit(_decode, *jobs[todo[position]])] = todo[position]
-                position += 1
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                results[pending[future]] = future.result()
-                del pending[future]
-            progress(len(results))
+        with closing(
+            results_of(_decode, [jobs[index] for index in todo], workers=workers, start=_start_worker)
+        ) as done:
+            for number, decoded in done:
+                results[todo[number]] = decoded
+                progress(len(results))
     except BrokenProcessPool:
-        end_children(others)
-        return [index for index in jobs if index not in results]
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return []
+        return False
+    return True
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    prepare_worker()
     if sys.platform == "linux":
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _die_with_parent() -> None:
-    """A parent that was killed leaves no worker behind."""
-    parent = parent_process()
-    assert parent is not None
-    wait_for([parent.sentinel])
-    os._exit(1)
 
 
 def _limit_cpu() -> None:
@@ -131,7 +112,8 @@ def _limit_cpu() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS, hard))
 
 
-def _decode(path: Path, target: Path, max_seconds: float | None) -> Decoded:
+def _decode(job: tuple[Path, Path, float | None]) -> Decoded:
+    path, target, max_seconds = job
     _limit_cpu()
     digest = hashlib.sha256()
     samples = peak = 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from wakelark.corpus.cache import cache_folder, content_key, write_once
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.engines import ENGINES, Engine, Utterance, Voice, make_engine
 from wakelark.corpus.engines.session import ORT_ERRORS
-from wakelark.corpus.worker_pool import end_children, interrupts_held
+from wakelark.corpus.worker_pool import results_of
 from wakelark.corpus.worker_process import prepare_worker
 from wakelark.errors import DataError
 
@@ -188,27 +187,14 @@ def _chunks(jobs: dict[str, Job], *, single: bool) -> list[list[tuple[str, Job]]
 def _run_pool(
     chunks: list[list[tuple[str, Job]]], *, voices_dir: str | None, root: Path, workers: int
 ) -> Iterator[tuple[str, _Sound | str]]:
-    others = set(multiprocessing.active_children())
-    # Spawned, not forked: the parent may hold threads of torch and onnxruntime, which do not survive a fork.
-    pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), mp_context=multiprocessing.get_context("spawn"), initializer=prepare_worker
-    )
-    try:
-        with interrupts_held():
-            waiting: list[Future[list[tuple[str, _Sound | str]]]] = [
-                pool.submit(_speak_chunk, chunk, voices_dir, root) for chunk in chunks
-            ]
-        for future in as_completed(waiting):
-            yield from future.result()
-    except BrokenProcessPool:
-        end_children(others)
-        raise
-    finally:
-        # On Ctrl-C the chunks at work are finished (seconds) and kept, the others are dropped.
-        pool.shutdown(wait=True, cancel_futures=True)
+    speak = partial(_speak_chunk, voices_dir=voices_dir, root=root)
+    # On Ctrl-C the chunks at work are finished (seconds) and kept.
+    with closing(results_of(speak, chunks, workers=workers, start=prepare_worker)) as results:
+        for _, spoken in results:
+            yield from spoken
 
 
-def _speak_chunk(chunk: list[tuple[str, Job]], voices_dir: str | None, root: Path) -> list[tuple[str, _Sound | str]]:
+def _speak_chunk(chunk: list[tuple[str, Job]], *, voices_dir: str | None, root: Path) -> list[tuple[str, _Sound | str]]:
     return [(key, _speak(job, key, voices_dir=voices_dir, root=root)) for key, job in chunk]
 
 

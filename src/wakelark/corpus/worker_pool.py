@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence, Set
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice
 from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
@@ -40,33 +42,69 @@ def run_in_processes(
     Raises:
         SetupError: a process was ended from outside, most likely for lack of memory.
     """
-    if not tasks:
-        return
     others = set(active_children())
+    with closing(results_of(function, tasks, workers=workers, start=partial(_start, start))) as results:
+        try:
+            for number, result in results:
+                on_result(number, result)
+        except BrokenProcessPool as error:
+            raise SetupError(
+                "a worker process was ended from outside, most likely for lack of memory; close other programs, or use "
+                "fewer processes (--set training.workers=1; evaluate: --workers 1), and go on"
+            ) from error
+        except BaseException:
+            _end_children(others)
+            raise
+
+
+def results_of(
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, start: Callable[[], None]
+) -> Generator[tuple[int, Result]]:
+    """Yield (number of the task, result) in the order of completion; when closed early, tasks at work are finished.
+
+    Args:
+        function: importable by the workers.
+        tasks: what to do.
+        workers: fresh processes, at most.
+        start: what each process does first.
+
+    Raises:
+        BrokenProcessPool: a process died; the others have been ended.
+    """
+    others = set(active_children())
+    # A pool for each process, which gets its next task when it has none: a pool that starts one process, or is given
+    # a task, while another of its processes dies shows a traceback or waits for ever (CPython 3.11).
     # Spawned, not forked: the parent may hold threads of torch and onnxruntime, which do not survive a fork.
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=get_context("spawn"), initializer=_start, initargs=(start,)
-    )
+    pools = [
+        ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=start)
+        for _ in range(min(workers, len(tasks)))
+    ]
+    waiting = iter(enumerate(tasks))
+    at_work: dict[Future[Result], tuple[int, ProcessPoolExecutor]] = {}
+
+    def hand_next(pool: ProcessPoolExecutor) -> None:
+        for number, task in islice(waiting, 1):
+            at_work[pool.submit(function, task)] = number, pool
+
     try:
         with interrupts_held():
-            numbers = {pool.submit(function, task): number for number, task in enumerate(tasks)}
-        for future in as_completed(numbers):
-            on_result(numbers.pop(future), future.result())
-    except BrokenProcessPool as error:
-        # A process that was being started when another one died is none the pool ends, yet one it waits for for ever.
-        end_children(others)
-        raise SetupError(
-            "a worker process was ended from outside, most likely for lack of memory; close other programs, or use "
-            "fewer processes (--set training.workers=1; evaluate: --workers 1), and go on"
-        ) from error
-    except BaseException:
-        end_children(others)
+            for pool in pools:
+                hand_next(pool)
+        while at_work:
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                number, pool = at_work.pop(future)
+                result = future.result()
+                hand_next(pool)
+                yield number, result
+    except BrokenProcessPool:
+        _end_children(others)
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def end_children(others: Set[BaseProcess]) -> None:
+def _end_children(others: Set[BaseProcess]) -> None:
     """End all processes of multiprocessing but `others`."""
     for process in set(active_children()) - others:
         process.terminate()

@@ -15,6 +15,7 @@ from wakelark.runtime.detector import Detector
 _LISTENED_S = 20
 _WAKINGS = 10
 _CHUNK_S = 0.08
+_MEASURED_S = 0.25
 
 
 def judge_cost(tiny: Path, judge: Path, *, heard_share: float) -> dict[str, float]:
@@ -31,20 +32,28 @@ def judge_cost(tiny: Path, judge: Path, *, heard_share: float) -> dict[str, floa
     """
     awake = 3600 * _per_second(_woken(read_model(judge)), 2 * _WAKINGS)
     return {
-        "tiny_cpu_s_per_hour": round(3600 * _per_second(_live(tiny), _LISTENED_S), 3),
-        "judge_cpu_s_per_hour": round(heard_share * awake, 3),
-        "judge_alone_cpu_s_per_hour": round(3600 * _per_second(_live(judge), _LISTENED_S), 3),
+        "tiny_cpu_s_per_hour": _three_digits(3600 * _per_second(_live(tiny), _LISTENED_S)),
+        "judge_cpu_s_per_hour": _three_digits(heard_share * awake),
+        "judge_alone_cpu_s_per_hour": _three_digits(3600 * _per_second(_live(judge), _LISTENED_S)),
     }
 
 
 def _per_second(listen: Callable[[], None], seconds: int) -> float:
     """CPU seconds per second of audio, the better of two."""
-    spent = []
-    for _ in range(2):
-        before = time.process_time()
+    return min(_once(listen), _once(listen)) / seconds
+
+
+def _once(listen: Callable[[], None]) -> float:
+    """CPU seconds of listening, which is repeated until a clock that ticks every 10 ms is good for it."""
+    before, times = time.process_time(), 0
+    while (spent := time.process_time() - before) < _MEASURED_S:
         listen()
-        spent.append(time.process_time() - before)
-    return min(spent) / seconds
+        times += 1
+    return spent / times
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def _noise(seconds: int) -> np.ndarray:
