@@ -275,7 +275,7 @@ PRESETS: dict[str, dict[str, object]] = {
         "corpus.espeak_positives": 60,
         "corpus.kokoro_positives": 0,
         "corpus.piper_positives": 16,
-        "corpus.flite_positives": 0,
+        "corpus.flite_positives": 32,
         "corpus.near_miss_phrases": 12,
         "augment.views_per_positive": 2,
         "augment.views_per_negative": 2,

@@ -167,16 +167,17 @@ def test_detect_finds_what_reaches_the_threshold(smoke: Trained, wakelark: Comma
 
 
 def test_both_models_hear_real_people_without_torch(smoke: Trained, real_recordings: Path) -> None:
-    alexa = recordings(real_recordings, "alexa", 10)
-    other = recordings(real_recordings, "snowboy", 8) + recordings(real_recordings, "smart_mirror", 8)
+    alexa = recordings(real_recordings, "alexa", 20)
+    other = recordings(real_recordings, "snowboy", 10) + recordings(real_recordings, "smart_mirror", 10)
     models = [str(smoke.folder / name) for name in MODELS]
     command = [sys.executable, "-c", HEAR, *models, *map(str, alexa + other)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     heard = json.loads(done.stdout)
-    for model in models:
+    # A student of 240 steps was seen between 0.96 and 1.0, by the speech that was made for the run; chance is 0.5.
+    for model, least in zip(models, (0.9, 0.75), strict=True):
         scores = heard[model]
-        assert told_apart([scores[str(path)] for path in alexa], [scores[str(path)] for path in other]) >= 0.8, model
+        assert told_apart([scores[str(path)] for path in alexa], [scores[str(path)] for path in other]) >= least, model
 
 
 def test_evaluate(smoke: Trained, wakelark: CommandLine, real_recordings: Path, tmp_path: Path) -> None:
