@@ -17,7 +17,8 @@ from wakelark.pipeline.mined_file import read_rounds
 from .conftest import CommandLine, Trained
 
 TINY = {
-    "corpus.espeak_positives": 30, "corpus.piper_positives": 0, "corpus.near_miss_phrases": 6, "teacher.heads": 1,
+    "corpus.espeak_positives": 30, "corpus.piper_positives": 0, "corpus.flite_positives": 0,
+    "corpus.near_miss_phrases": 6, "teacher.heads": 1,
     "teacher.steps": 30, "training.steps": 30, "training.steps_per_epoch": 15, "training.batch_size": 64,
     "mining.events_per_round": 10, "mining.score_min": 1e-6,
 }  # fmt: skip
