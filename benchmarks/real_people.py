@@ -22,6 +22,7 @@ from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.corpus.cache import cache_folder
 from wakelark.corpus.manifest import read_manifest
+from wakelark.evaluation.operating_point import BUDGETS
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 SNR_DB = 10
@@ -40,11 +41,12 @@ def main() -> None:
     measured = {(row["run"], row["model"], row["snr_db"]) for row in rows}
     kept = [row for row in known if (row["run"], row["model"], row["snr_db"]) not in measured]
     arguments.out.write_text(json.dumps([*kept, *rows], indent=1) + "\n")
+    per_hour = "/".join(f"{budget:g}" for budget in BUDGETS)
     for row in rows:
         matched = {point["fa_per_hour_budget"]: 100 * point["miss_rate"] for point in row["matched"]}
         print(
-            f"{row['run']:24} {row['model']:16} {row['snr_db'] or 'clean':>6}  matched at 0.5/1/2/4 per hour: "
-            + " ".join(f"{matched[budget]:5.1f}" for budget in (0.5, 1.0, 2.0, 4.0))
+            f"{row['run']:24} {row['model']:16} {row['snr_db'] or 'clean':>6}  matched at {per_hour} per hour: "
+            + " ".join(f"{matched[budget]:5.1f}" for budget in BUDGETS)
             + f"  realised: {100 * row['realised']['miss_rate']:.1f} % missed, {row['realised']['fa_per_hour']:.2f}/h"
         )
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BUDGETS = (0.5, 1.0, 2.0, 4.0)
+from wakelark.evaluation.operating_point import BUDGETS
 
 
 def main() -> None:

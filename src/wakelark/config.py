@@ -170,8 +170,8 @@ class TrainingConfig(Section):
     """The student's optimisation."""
 
     steps: int = Field(default=400, ge=1)
-    """A student that starts from a trunk grows worse with more (docs/ablation.md, `A0-long`); from random weights take
-    1,500."""
+    """A student that starts from a trunk gains nothing from more (docs/ablation.md, `A0-long`); from random weights
+    take 1,500."""
     batch_size: int = Field(default=160, ge=8)
     learning_rate: float = Field(default=2e-3, gt=0)
     """Its peak, for a student that starts from a trunk; from random weights (`student.trunk: none`) take 4e-3."""
