@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -98,3 +99,19 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
         text = path.read_bytes().decode("utf-8", errors="ignore")
         found += [f"{name_of(path)}: {mark}" for mark in MACHINE_PATHS + REGISTRY_HOSTS if mark in text]
     assert found == []
+
+
+IMPORTS = sorted(
+    {
+        (name_of(document), module, name.strip())
+        for document in DOCUMENTS
+        for block in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+        for module, names in re.findall(r"^from (wakelark[\w.]*) import ([\w, ]+)", block, re.MULTILINE)
+        for name in names.split(",")
+    }
+)
+
+
+@pytest.mark.parametrize(("document", "module", "name"), IMPORTS)
+def test_what_a_document_imports_is_there(document: str, module: str, name: str) -> None:
+    assert hasattr(importlib.import_module(module), name), document
