@@ -25,6 +25,7 @@ VERBS = {
     "add": "Add your own clips, or a device's false alarms, to a run's corpus.",
     "fetch": "Bring the voices and the recordings without the phrase, once for all phrases.",
     "say": "Hear how the phrase will be pronounced before training.",
+    "export": "What each ecosystem loads (ONNX, openWakeWord, ESPHome, web), proven in its own runtime.",
     "report": "Write the page of a finished run anew.",
     "evaluate": "Miss rate and false alarms per hour of a model, with intervals.",
     "benchmark": "A model beside the published ones for the same phrase: accuracy, CPU, memory, size.",

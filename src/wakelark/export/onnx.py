@@ -61,6 +61,25 @@ class Exported:
     difference: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A trained network as what its files are compared with.
+
+    Attributes:
+        offline: its logits over a clip, not shifted, `[N] -> [S]`.
+        lead_samples: silence that makes a clip's first score end where a stream's first score ends.
+    """
+
+    offline: Callable[[Float32Array], Float32Array]
+    lead_samples: int
+
+    def check(
+        self, model: bytes, card: ModelCard, *, rng: np.random.Generator, audio: Float32Array | None = None
+    ) -> float:
+        """As `check_parity`."""
+        return check_parity(model, self.offline, card, lead_samples=self.lead_samples, rng=rng, audio=audio)
+
+
 def student_facts(student: AnyStudent) -> NetworkFacts:
     """What the student's structure decides about its card."""
     graph, _ = _student_graph(student, 0.0)
@@ -114,16 +133,8 @@ def export_student(student: AnyStudent, card: ModelCard, path: Path) -> Exported
         ModelError: the card does not fit, or the graph does not say what the network says; nothing is written.
         SetupError: the file cannot be written.
     """
-    student.eval()
     _check_card(card, student_facts(student))
-    front_end = LogMel()
-
-    def offline(audio: Float32Array) -> Float32Array:
-        with torch.inference_mode():
-            return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
-
-    lead = _lead_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES)
-    return _write(_student_graph(student, card.logit_shift), offline, card, path, lead_samples=lead)
+    return _write(_student_graph(student, card.logit_shift), student_reference(student), card, path)
 
 
 def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Exported:
@@ -138,8 +149,29 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
         ModelError: the card does not fit, or the graph does not say what the network says; nothing is written.
         SetupError: the package with the embedding's weights is missing, or the file cannot be written.
     """
-    ensemble.eval()
     _check_card(card, accurate_facts(ensemble))
+    return _write(build_accurate_graph(ensemble, card.logit_shift), accurate_reference(ensemble), card, path)
+
+
+def student_reference(student: AnyStudent) -> Reference:
+    """What a file of the student must say; the student is put into evaluation mode."""
+    student.eval()
+    front_end = LogMel()
+
+    def offline(audio: Float32Array) -> Float32Array:
+        with torch.inference_mode():
+            return student(front_end(torch.from_numpy(audio)[None]))[0].numpy()
+
+    return Reference(offline, _lead_samples(student.receptive_field_frames, student.step_samples // HOP_SAMPLES))
+
+
+def accurate_reference(ensemble: HeadEnsemble) -> Reference:
+    """What a file of the accurate model must say; the heads are put into evaluation mode.
+
+    Raises:
+        SetupError: the package with the embedding's weights is missing.
+    """
+    ensemble.eval()
     embedding = SpeechEmbedding()
 
     def offline(audio: Float32Array) -> Float32Array:
@@ -149,8 +181,7 @@ def export_accurate(ensemble: HeadEnsemble, card: ModelCard, path: Path) -> Expo
             embeddings = embedding(embedding.mel(torch.from_numpy(padded)[None]))
             return ensemble(embeddings)[0].numpy()
 
-    lead = _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES)
-    return _write(build_accurate_graph(ensemble, card.logit_shift), offline, card, path, lead_samples=lead)
+    return Reference(offline, _lead_samples(_context_frames(ensemble), EMBEDDING_HOP_FRAMES))
 
 
 def _student_graph(student: AnyStudent, shift: float) -> tuple[StreamGraph, str]:
@@ -183,14 +214,7 @@ def _check_card(card: ModelCard, facts: NetworkFacts) -> None:
             raise ModelError(f"the card says {name} = {value!r}, but the network has {expected!r}; nothing was written")
 
 
-def _write(
-    built: tuple[StreamGraph, str],
-    offline: Callable[[Float32Array], Float32Array],
-    card: ModelCard,
-    path: Path,
-    *,
-    lead_samples: int,
-) -> Exported:
+def _write(built: tuple[StreamGraph, str], reference: Reference, card: ModelCard, path: Path) -> Exported:
     graph, scores = built
     text = card.to_json()
     try:
@@ -198,7 +222,7 @@ def _write(
     except onnx.checker.ValidationError as error:
         raise ModelError(f"the exported graph is not valid ONNX; nothing was written ({error})") from error
     rng = np.random.default_rng(_PROBE_SEED)
-    difference = check_parity(model, offline, card, lead_samples=lead_samples, rng=rng)
+    difference = reference.check(model, card, rng=rng)
     write_atomically(path, model)
     write_atomically(path.with_name(f"{path.name}.json"), text.encode())
     return Exported(path=path, size_bytes=len(model), difference=difference)
