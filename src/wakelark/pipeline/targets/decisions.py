@@ -95,7 +95,8 @@ def _heard(
 def _recordings(run: FinishedRun) -> list[StreamSource]:
     """Test recordings of the run, the shortest first, up to about `MOST_HOURS`."""
     paths = {cache_folder() / clip.path for clip in run.clips if clip.is_stream and clip.split == "test"}
-    streams = [stream_source(read_stream(path.with_suffix(".json"))) for path in sorted(paths) if path.is_file()]
+    found = [read_stream(path.with_suffix(".json")) for path in sorted(paths)]
+    streams = [stream_source(stream) for stream in found if stream is not None]
     taken: list[StreamSource] = []
     for stream in sorted(streams, key=lambda stream: stream.seconds or 0.0):
         taken.append(stream)

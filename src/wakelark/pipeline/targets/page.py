@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_NAMES = {"accurate": "accurate", "tiny": "tiny", "micro": "micro (ESPHome)"}
-
 
 def export_page(phrase: str, report: Mapping[str, Any], targets: Sequence[Mapping[str, Any]]) -> str:
     """The page, as Markdown.
@@ -38,8 +36,8 @@ def _expectations(report: Mapping[str, Any], targets: Sequence[Mapping[str, Any]
     """Misses and false alarms of the models that some file here is, with intervals."""
     wanted = {file["model"] for target in targets for file in target["files"]}
     models = [model for model in report["models"] if model["name"] in wanted]
-    rows = [
-        (_NAMES.get(model["name"], model["name"]), _misses(model["realised"]), _misses(model["realised_noisy"]),
+    rows: list[tuple[str, ...]] = [
+        (model["name"], _misses(model["realised"]), _misses(model["realised_noisy"]),
          _alarms(model["realised"]))
         for model in models
     ]  # fmt: skip
