@@ -21,6 +21,7 @@ ORDER = [
     "training",
     "evaluation",
     "export",
+    "tflite",
     "runtime",
     "serve",
     "peers",

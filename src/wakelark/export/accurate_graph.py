@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from wakelark.export.front_ends import add_embedding_mel
 from wakelark.export.graph import StreamGraph
@@ -11,7 +10,8 @@ from wakelark.features.embedding import EMBEDDING_SIZE, add_conv, add_pool
 from wakelark.features.embedding_mel import MEL_BANDS
 from wakelark.features.embedding_weights import ConvLayer, PoolLayer, read_layers
 from wakelark.features.spectrum import Float64Array
-from wakelark.models.heads import EmbeddingHead, HeadEnsemble
+from wakelark.models.head_layers import head_layers
+from wakelark.models.heads import HeadEnsemble
 
 
 def build_accurate_graph(ensemble: HeadEnsemble, shift: float) -> tuple[StreamGraph, str]:
@@ -47,24 +47,13 @@ def _remember_rows(graph: StreamGraph, values: str, *, taps: int, channels: int,
 
 def _add_heads(graph: StreamGraph, embeddings: str, ensemble: HeadEnsemble, shift: float) -> str:
     """All heads side by side: one convolution, one grouped one, and one that weighs and adds up."""
-    heads = ensemble.heads
-    windows = [_whitened(head) for head in heads]
-    values = _conv(graph, embeddings, [w for w, _ in windows], [b for _, b in windows], groups=1)
+    layers = head_layers(ensemble, shift)
+    values = _conv(graph, embeddings, [w for w, _ in layers.windows], [b for _, b in layers.windows], groups=1)
     values = graph.node("Relu", [values])
-    mixes = [(_numpy(head.mix.weight), _vector(head.mix.bias)) for head in heads]
-    values = _conv(graph, values, [w for w, _ in mixes], [b for _, b in mixes], groups=len(heads))
+    mixes = layers.mixes
+    values = _conv(graph, values, [w for w, _ in mixes], [b for _, b in mixes], groups=len(mixes))
     values = graph.node("Relu", [values])
-    shares = [1 / (float(temperature) * len(heads)) for temperature in ensemble.temperatures]
-    weight = np.concatenate([_numpy(head.out.weight) * share for head, share in zip(heads, shares, strict=True)], 1)
-    biases = [_vector(head.out.bias) * share for head, share in zip(heads, shares, strict=True)]
-    bias = np.sum(biases, 0) + float(ensemble.biases.double().mean()) + shift
-    return _conv(graph, values, [weight], [bias], groups=1)
-
-
-def _whitened(head: EmbeddingHead) -> tuple[Float64Array, Float64Array]:
-    """The first layer's weight and bias with the scaling of the embedding folded in."""
-    weight = _numpy(head.window.weight) / _numpy(head.deviation)[:, None]
-    return weight, _vector(head.window.bias) - np.einsum("oik,i->o", weight, _numpy(head.mean))
+    return _conv(graph, values, [layers.out], [layers.out_bias], groups=1)
 
 
 def _conv(
@@ -77,13 +66,3 @@ def _conv(
     )
     inputs = [values, graph.constant(layer.weight), graph.constant(layer.bias)]
     return graph.node("Conv", inputs, {"kernel_shape": list(layer.weight.shape[2:]), "group": groups})
-
-
-def _vector(bias: Tensor | None) -> Float64Array:
-    if bias is None:
-        raise ValueError("a head's convolutions have biases")
-    return _numpy(bias)
-
-
-def _numpy(tensor: Tensor) -> Float64Array:
-    return tensor.detach().cpu().double().numpy()
