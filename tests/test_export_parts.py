@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,17 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 
 from wakelark.errors import ModelError
 from wakelark.export.int8 import quantise_weights
 from wakelark.export.onnx import export_student, student_facts
-from wakelark.export.open_wake_word import EMBEDDINGS, open_wake_word_head, write_onnx_head
+from wakelark.export.open_wake_word import OPENWAKEWORD_STEPS, open_wake_word_onnx
 from wakelark.export.parity import probe_audio
+from wakelark.models.heads import HeadEnsemble
 from wakelark.pipeline.targets.target import ParityCheck
 from wakelark.runtime.detector import Detector
+from wakelark.tflite.open_wake_word import open_wake_word_tflite
 
 from .swinging import swinging_heads, swinging_student
 from .test_export import card_of
@@ -25,7 +29,7 @@ from .test_export import card_of
 def embeddings(count: int) -> np.ndarray:
     """Windows of 16 that look like the speech embedding's. Shape: `-> [count, 16, 96]`"""
     rng = np.random.default_rng(4)
-    return (rng.standard_normal((count, EMBEDDINGS, 96)) * 15 + rng.standard_normal(96) * 5).astype(np.float32)
+    return (rng.standard_normal((count, OPENWAKEWORD_STEPS, 96)) * 15 + rng.standard_normal(96) * 5).astype(np.float32)
 
 
 @pytest.mark.parametrize("figure", [1e-3, float("inf"), float("nan")])
@@ -71,24 +75,45 @@ def test_a_model_without_weights_is_not_quantised(tmp_path: Path) -> None:
         quantise_weights(tiny_bytes())
 
 
-@pytest.mark.parametrize("smoothing_steps", [1, 2, 7])
-def test_the_head_is_the_mean_of_the_newest_windows(smoothing_steps: int) -> None:
-    heads = swinging_heads(gain=10, temperatures=[1.0, 2.0, 0.5], biases=[0.5, -1.0, 0.0]).eval()
-    head = open_wake_word_head(heads, shift=-0.7, smoothing_steps=smoothing_steps)
-    heard = embeddings(40)
-    with torch.inference_mode():
-        each = torch.sigmoid(heads(torch.from_numpy(heard)) - 0.7).numpy()  # [40, 7]: one per window of 10
-    expected = each[:, -smoothing_steps:].mean(1)
-    assert expected.std() > 0.01
-    np.testing.assert_allclose(head.probability(heard), expected, atol=1e-5)
-    session = onnxruntime.InferenceSession(write_onnx_head(head), providers=["CPUExecutionProvider"])
+def heads() -> HeadEnsemble:
+    return swinging_heads(gain=10, temperatures=[1.0, 2.0, 0.5], biases=[0.5, -1.0, 0.0]).eval()
+
+
+def run_onnx(data: bytes, heard: np.ndarray) -> list[float]:
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     (given,), (gives,) = session.get_inputs(), session.get_outputs()
     assert (given.shape, gives.shape) == ([1, 16, 96], [1, 1])  # fixed: its runtimes read them
-    scores = [float(session.run(None, {given.name: window[None]})[0][0, 0]) for window in heard]
+    return [float(np.asarray(session.run(None, {given.name: window[None]})[0])[0, 0]) for window in heard]
+
+
+def run_tflite(data: bytes, heard: np.ndarray) -> list[float]:
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (list(given["shape"]), list(gives["shape"])) == ([1, 16, 96], [1, 1])
+    scores = []
+    for window in heard:
+        interpreter.set_tensor(given["index"], window[None])
+        interpreter.invoke()
+        scores.append(float(interpreter.get_tensor(gives["index"])[0, 0]))
+    return scores
+
+
+@pytest.mark.parametrize("averaged", [1, 2, 7])
+@pytest.mark.parametrize(("write", "run"), [(open_wake_word_onnx, run_onnx), (open_wake_word_tflite, run_tflite)])
+def test_the_head_is_the_mean_of_the_newest_windows(
+    write: Callable[..., bytes], run: Callable[[bytes, np.ndarray], list[float]], averaged: int
+) -> None:
+    ensemble, heard = heads(), embeddings(40)
+    with torch.inference_mode():
+        each = torch.sigmoid(ensemble(torch.from_numpy(heard)) - 0.7).numpy()  # [40, 7]: one per window of 10
+    expected = each[:, -averaged:].mean(1)
+    assert expected.std() > 0.01
+    scores = run(write(ensemble, shift=-0.7, averaged=averaged), heard)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_a_head_that_needs_more_than_openwakeword_gives_is_refused() -> None:
-    heads = swinging_heads(gain=1, temperatures=[1.0], biases=[0.0])
-    with pytest.raises(ModelError, match=r"takes 17, and an openWakeWord model gets 16; .*teacher.context_steps"):
-        open_wake_word_head(heads, shift=0.0, smoothing_steps=8)
+@pytest.mark.parametrize("write", [open_wake_word_onnx, open_wake_word_tflite])
+def test_a_head_that_needs_more_than_openwakeword_gives_is_refused(write: Callable[..., bytes]) -> None:
+    with pytest.raises(ValueError, match="17 embeddings are needed; openWakeWord gives 16"):
+        write(heads(), shift=0.0, averaged=8)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wakelark.audio import SAMPLE_RATE, Int16Array
+from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array
 from wakelark.errors import ModelError, SetupError
 from wakelark.peers.scorer import OPEN_WAKE_WORD, ScorerFacts, as_int16, spoken
 from wakelark.peers.tflite_file import Signature
+
+if TYPE_CHECKING:
+    from pyopen_wakeword import OpenWakeWord, OpenWakeWordFeatures
 
 THRESHOLD = 0.5
 """The runtimes' default for every model; the files say nothing."""
@@ -83,6 +86,11 @@ class TfliteHead:
             first_samples=_TFLITE_FIRST_SAMPLES, shared=models,
         )  # fmt: skip
 
+    @property
+    def parts(self) -> tuple[OpenWakeWordFeatures, OpenWakeWord]:
+        """The runtime's own objects."""
+        return self._features, self._head
+
     def reset(self) -> None:
         """As `Scorer.reset`."""
         self._fresh = True
@@ -128,6 +136,32 @@ class TfliteHead:
         features.audio, features.new_audio_samples = audio.copy(), new_samples
         features.mels, features.new_mels = mels.copy(), new_mels
         head.embeddings, head.new_embeddings = embeddings.copy(), new_embeddings
+
+
+def run_head(path: Path, audio: Int16Array) -> tuple[Float32Array, Float32Array]:
+    """What pyopen-wakeword computes over audio: the windows of embeddings that it hands to a head, and the scores.
+
+    Args:
+        path: a head of 16 embeddings.
+        audio: heard after the silence that the runtime begins with, 80 ms at a time.
+
+    Raises:
+        SetupError: pyopen-wakeword is not installed.
+
+    Shape: `[N] -> [S, 16, 96], [S]`
+    """
+    scorer = TfliteHead(path, threshold=None)
+    features, head = scorer.parts
+    features.reset()
+    head.reset()
+    embeddings, scores = [], []
+    for start in range(0, len(audio), STEP_SAMPLES):
+        for embedding in features.process_streaming(audio[start : start + STEP_SAMPLES].tobytes()):
+            embeddings.append(embedding.reshape(EMBEDDING).astype(np.float32))
+            scores += list(head.process_streaming(embedding))
+    steps = len(embeddings) - len(scores) + 1
+    windows = [embeddings[number : number + steps] for number in range(len(scores))]
+    return np.array(windows, np.float32), np.array(scores, np.float32)
 
 
 def head_facts(

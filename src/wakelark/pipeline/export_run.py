@@ -48,15 +48,13 @@ def export_run(folder: RunFolder, names: Sequence[str], out: Path, *, progress: 
             `out` that no export wrote.
         ModelError: the run is not finished.
         BusyError: the run is being trained.
-        SetupError: `out` cannot be written.
+        SetupError: `out` cannot be written, or a package is missing that a target needs which was asked for.
     """
     targets = find_targets(list(names))
     folder.check_run()
     with folder.hold(resume=True):
         run = FinishedRun(folder)
-        lacking = {target.name: target.lacks(run) for target in targets}
-        if names and (refused := [name for name, why in lacking.items() if why]):
-            raise ConfigError(f"--to {refused[0]}: {lacking[refused[0]]}")
+        lacking = {target.name: _lacks(target, run, asked=bool(names)) for target in targets}
         earlier = _earlier(out)
         for target in targets:
             _check_place(out / target.name, earlier)
@@ -81,6 +79,16 @@ def export_run(folder: RunFolder, names: Sequence[str], out: Path, *, progress: 
 def has_failed(result: Mapping[str, Any]) -> bool:
     """Whether a target of a result failed its check."""
     return any(entry["status"] == FAILED for entry in result["targets"])
+
+
+def _lacks(target: Target, run: FinishedRun, *, asked: bool) -> str:
+    """Why a target cannot be given, "" where it can; an error where it was asked for by name."""
+    unfit, missing = target.lacks(run), target.missing_package()
+    if asked and unfit:
+        raise ConfigError(f"--to {target.name}: {unfit}")
+    if asked and missing:
+        raise SetupError(f"--to {target.name}: {missing}")
+    return unfit or missing
 
 
 def _export(target: Target, run: FinishedRun, out: Path, progress: Progress) -> dict[str, Any]:

@@ -129,6 +129,11 @@ def add_options(*, activation: Activation = Activation.NONE) -> Options:
     return Options(11, {0: Int8(activation)})
 
 
+def mean_options() -> Options:
+    """A mean over axes, which are gone afterwards."""
+    return Options(27, {0: Int8(0)})
+
+
 def slice_options(*, axis: int, rank: int) -> Options:
     """A strided slice that takes everything but along `axis`, where it goes from `begin` to the end."""
     everything = (1 << rank) - 1

@@ -11,16 +11,13 @@ import numpy as np
 import onnx
 from typing_extensions import override
 
-from wakelark.audio import to_float
 from wakelark.corpus.cache import write_atomically
-from wakelark.errors import ModelError
 from wakelark.export.int8 import quantise_weights
-from wakelark.export.onnx import Reference, accurate_reference, student_reference
-from wakelark.export.parity import PROBE_S, TOLERANCE
 from wakelark.model_card import ModelCard
 from wakelark.pipeline.scoring import Progress
 from wakelark.pipeline.targets.decisions import compare
-from wakelark.pipeline.targets.finished_run import SOUND_S, FinishedRun
+from wakelark.pipeline.targets.finished_run import FinishedRun
+from wakelark.pipeline.targets.own_files import check_own_file
 from wakelark.pipeline.targets.target import ParityCheck, Target, Written, WrittenFile
 from wakelark.runtime.backend import Backend
 from wakelark.runtime.detector import Detector
@@ -28,7 +25,6 @@ from wakelark.runtime.model_file import read_model_file
 
 INT8_POINTS = 1.0
 """An int8 file may miss at most this many percentage points more than the float one."""
-_SEED = 20_261_124
 _INSTALL = """\
 ```sh
 pip install wakelark        # no torch; numpy and onnxruntime
@@ -74,8 +70,7 @@ class OnnxTarget(Target):
         models = (("accurate", run.folder.accurate), ("tiny", run.folder.tiny))
         for done, (name, source) in enumerate(models):
             progress(done, len(models), "models compared with torch")
-            reference = accurate_reference(run.heads) if name == "accurate" else student_reference(run.student)
-            _write_float(run, name, source, folder, reference, found)
+            _write_float(run, name, source, folder, found)
         progress(len(models), len(models), "models compared with torch")
         for name, source in models:
             _write_int8(run, name, source, folder, found, progress)
@@ -84,27 +79,13 @@ class OnnxTarget(Target):
         )
 
 
-def _write_float(
-    run: FinishedRun, name: str, source: Path, folder: Path, reference: Reference, found: _Progress
-) -> None:
+def _write_float(run: FinishedRun, name: str, source: Path, folder: Path, found: _Progress) -> None:
     """The file of the run as it is, if it still says what the trained network says."""
+    checks = [check_own_file(run, name, generated=generated) for generated in (True, False)]
     data = read_model_file(source)
     card = Backend(data, name=str(source)).card
-    rng = np.random.default_rng(_SEED)
-    try:
-        generated = reference.check(data, card, rng=rng)
-        heard = reference.check(data, card, rng=rng, audio=to_float(run.sound.audio))
-    except ModelError as error:
-        raise ModelError(
-            f"{source} and the network it was made from ({run.folder.checkpoints}) are not the same: {error}; restore "
-            "whichever was changed, or train the run again"
-        ) from error
-    what = f"{source.name}: largest difference of a score to torch, streamed in random chunks, over"
-    found.parity += [
-        ParityCheck(what=f"{what} {PROBE_S} s of generated sound", figure=generated, allowed=TOLERANCE),
-        ParityCheck(what=f"{what} {SOUND_S} s of {run.sound.what}", figure=heard, allowed=TOLERANCE),
-    ]
-    facts = _facts(data, card) | {"weights": "float32", "difference": max(generated, heard)}
+    found.parity += checks
+    facts = _facts(data, card) | {"weights": "float32", "difference": max(check.figure for check in checks)}
     _keep(folder / source.name, data, card)
     what = "the accurate model" if name == "accurate" else "the tiny model"
     found.files.append(WrittenFile(name=source.name, what=f"{what}, float32", model=name, facts=facts))

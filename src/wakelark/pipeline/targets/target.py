@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from wakelark.errors import ModelError
@@ -80,14 +81,28 @@ class Target(ABC):
     Attributes:
         name: what `--to` calls it, and the name of its folder in `--out`.
         summary: one line for people: what loads these files.
+        packages: modules that must be installed, for the proof, beside the extra `train`.
+        extra: which of wakelark's extras brings them.
     """
 
     name: str
     summary: str
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+    def missing_package(self) -> str:
+        """What to install, and why; "" where everything is there."""
+        missing = [name for name in self.packages if find_spec(name) is None]
+        if not missing:
+            return ""
+        return (
+            f"{missing[0]}, which runs the files before they are kept, is not installed; install it with: "
+            f'pip install "wakelark[{self.extra}]"'
+        )
 
     @abstractmethod
     def lacks(self, run: FinishedRun) -> str:
-        """Why this run (or this machine) cannot give the target, and what to do about it; "" where it can.
+        """Why this run cannot give the target, and what to do about it; "" where it can.
 
         Cheap: no model is loaded.
         """
