@@ -1,0 +1,71 @@
+"""The size calculator: what a model will take is known before it is trained; what cannot fit is said with numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tflite_micro import runtime
+from torch import nn
+
+from wakelark.models.student import Student
+from wakelark.tflite.footprint import estimated_arena_bytes, micro_footprint
+from wakelark.tflite.micro_student import build_micro_student
+
+SHAPES = {
+    "small": {"channels": 32, "kernels": (5, 7, 9), "rank": 8, "templates": 16, "taps": 10},
+    "as trained": {"channels": 64, "kernels": (3, 3, 5, 5, 7), "rank": 16, "templates": 32, "taps": 10},
+    "large": {"channels": 80, "kernels": (3, 5, 7, 9, 11, 13), "rank": 24, "templates": 48, "taps": 12},
+}
+
+
+def student(name: str) -> Student:
+    """A student of random weights that takes three frames per step, as ESPHome's do."""
+    torch.manual_seed(0)
+    made = Student(**SHAPES[name], dilation=2, dropout=0.0)
+    made.trunk.front = nn.Conv1d(40, made.trunk.channels, 5, stride=3, bias=False)
+    return made.eval()
+
+
+def runs_in(data: bytes, arena_bytes: int) -> bool:
+    try:
+        interpreter = runtime.Interpreter.from_bytes(data, arena_size=arena_bytes)
+        interpreter.set_input(np.zeros((1, 3, 40), np.int8), 0)
+        interpreter.invoke()
+    except RuntimeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_estimated_arena_is_what_tflite_micro_needs(name: str) -> None:
+    features = np.random.default_rng(1).uniform(0, 26, (800, 40)).astype(np.float32)
+    model = build_micro_student(student(name), shift=0.3, features=features)
+    estimate = estimated_arena_bytes(model.facts)
+    assert runs_in(model.data, round(1.02 * estimate))
+    assert not runs_in(model.data, round(0.98 * estimate))
+    assert micro_footprint(student(name)).file_bytes == pytest.approx(len(model.data), abs=64)  # other zero points
+    assert micro_footprint(student(name)).arena_bytes == estimate
+
+
+def test_what_does_not_fit_is_said_with_both_numbers() -> None:
+    fits = micro_footprint(student("as trained"))
+    assert fits.problems() == []
+    assert (fits.variables, fits.period_ms) == (7, 30)
+    assert "7 of 20 variables" in fits.text
+    huge = dataclasses.replace(fits, file_bytes=300_000, arena_bytes=150_000, variables=21, step_ms=25.0)
+    assert huge.problems() == [
+        "the file has 300,000 bytes, at most 240,000 fit",
+        "the arena takes about 150,000 bytes, at most 111,000 fit",
+        "it needs 21 variables, at most 20 fit",
+        "a step takes about 25 ms, at most 20 fit",
+    ]
+
+
+def test_more_channels_take_more_of_everything() -> None:
+    small, large = (micro_footprint(student(name)) for name in ("small", "large"))
+    assert small.file_bytes < large.file_bytes
+    assert small.arena_bytes < large.arena_bytes
+    assert small.step_ms < large.step_ms
