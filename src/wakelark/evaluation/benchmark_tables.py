@@ -18,6 +18,9 @@ def benchmark_markdown(result: Row) -> str:
         _matched(result),
         "## At each model's own threshold",
         _realised(result),
+        "## False alarms by what is heard",
+        "At each model's own threshold; in brackets the 95 % interval of the rate per hour.",
+        _kinds(result),
         "## Cost, live",
         _cost_intro(result["cost"]),
         _cost(result),
@@ -69,7 +72,6 @@ def _realised(result: Row) -> str:
     rows = []
     for model in result["models"]:
         own, noisy = model["realised"], model["realised_noisy"]
-        low, high = own["fa_per_hour_ci"]
         rows.append(
             [
                 model["name"],
@@ -77,11 +79,20 @@ def _realised(result: Row) -> str:
                 _share(own["miss_rate"], own["miss_rate_ci"]),
                 *([] if noisy is None else [_share(noisy["miss_rate"], noisy["miss_rate_ci"])]),
                 f"{own['false_alarms']}",
-                f"{own['fa_per_hour']:.2f} ({low:.2f} to {high:.2f})",
+                f"{own['fa_per_hour']:.2f} ({_rates(own['fa_per_hour_ci'])})",
             ]
         )
     noise = [] if result["snr_db"] is None else [f"missed at {result['snr_db']:g} dB"]
     return _table(["", "threshold", "missed", *noise, "false alarms", "per hour"], rows)
+
+
+def _kinds(result: Row) -> str:
+    first = result["models"][0]["kinds"]
+    rows = [
+        [model["name"], *(f"{row['false_alarms']} ({_rates(row['fa_per_hour_ci'])})" for row in model["kinds"])]
+        for model in result["models"]
+    ]
+    return _table(["", *(f"{row['name']}, {row['hours']:.2f} h" for row in first)], rows)
 
 
 def _cost_intro(cost: Row) -> str:
@@ -114,6 +125,11 @@ def _cost(result: Row) -> str:
         )
     head = ["", "run by", "CPU ms per s of audio", *(f"of {peer}'s CPU" for peer in peers)]
     return _table([*head, "peak memory MB", "import + load s (CPU s)", "size kB (+ shared)"], rows)
+
+
+def _rates(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{low:.2f} to {high:.2f}"
 
 
 def _share(rate: float, interval: Sequence[float]) -> str:
