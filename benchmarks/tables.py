@@ -1,83 +1,102 @@
 """Print the Markdown tables of docs/results.md from what `real_people.py` measured.
 
-python benchmarks/tables.py docs/results/real_people.json
+    python benchmarks/tables.py docs/results/real_people.json RUN...
+
+With the folders of the runs, also what each stage of them took.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wakelark.evaluation.operating_point import BUDGETS
+from wakelark.evaluation.benchmark_tables import markdown_table, rates, share
+
+Result = dict[str, Any]
 
 
 def main() -> None:
-    """Matched figures, then realised ones, then the cost of the stages."""
-    rows = sorted(
-        json.loads(Path(sys.argv[1]).read_text()), key=lambda row: (row["model"], row["run"], row["snr_db"] or 0)
+    """Matched figures, then realised ones, by kind of audio, the cost, and the stages."""
+    measured = json.loads(Path(sys.argv[1]).read_text())
+    parts = [matched(measured), realised(measured), kinds(measured), costs(measured)]
+    runs = [Path(name) for name in sys.argv[2:]]
+    print("\n\n".join(parts + ([stages(runs)] if runs else [])))
+
+
+def matched(measured: dict[str, Result]) -> str:
+    """Misses in % at the test threshold that allows each budget, clean and in noise."""
+    head: list[str] = []
+    rows = []
+    for run, result in measured.items():
+        budgets = [f"{row['fa_per_hour_budget']:g}/h" for row in result["models"][0]["matched"]]
+        noise = f"{result['snr_db']:g} dB"
+        head = ["run", "model", *budgets, *(f"{budget}, {noise}" for budget in budgets)]
+        for model in result["models"]:
+            clean, noisy = (
+                [f"{100 * row[key]:.1f}" for row in model["matched"]] for key in ("miss_rate", "miss_rate_noisy")
+            )
+            rows.append([run, model["name"], *clean, *noisy])
+    return markdown_table(head, rows)
+
+
+def realised(measured: dict[str, Result]) -> str:
+    """What each model does on test audio at the threshold it ships with."""
+    rows = []
+    for run, result in measured.items():
+        for model in result["models"]:
+            clean, noisy = model["realised"], model["realised_noisy"]
+            misses = [share(found["miss_rate"], found["miss_rate_ci"]) for found in (clean, noisy)]
+            alarms = f"{clean['false_alarms']}: {clean['fa_per_hour']:.2f} ({rates(clean['fa_per_hour_ci'])})"
+            rows.append([run, model["name"], *misses, alarms])
+    return markdown_table(["run", "model", "missed", "missed at 10 dB", "false alarms: per hour"], rows)
+
+
+def kinds(measured: dict[str, Result]) -> str:
+    """False alarms at the own threshold by what is heard."""
+    heard = next(iter(measured.values()))["models"][0]["kinds"]
+    rows = [
+        [run, model["name"], *(str(kind["false_alarms"]) for kind in model["kinds"])]
+        for run, result in measured.items() for model in result["models"]
+    ]  # fmt: skip
+    return markdown_table(["run", "model", *(f"{kind['name']}, {kind['hours']:.2f} h" for kind in heard)], rows)
+
+
+def costs(measured: dict[str, Result]) -> str:
+    """CPU, memory and start of every model of every run."""
+    rows = []
+    for run, result in measured.items():
+        for name, cost in result["cost"]["models"].items():
+            ratios = [
+                f"{row['ratio']:.2f} x {row['peer']}" for row in result["cost"]["cpu_ratios"] if row["model"] == name
+            ]
+            size = next(model["size_bytes"] for model in result["models"] if model["name"] == name)
+            figures = (f"{1e3 * cost['cpu_s_per_s']:.2f}", f"{cost['peak_mb']:.0f}", f"{cost['load_s']:.2f}")
+            rows.append([run, name, *figures, f"{size / 1e3:,.0f}", ", ".join(ratios)])
+    return markdown_table(
+        ["run", "model", "CPU ms per s", "peak MB", "import + load s", "size kB", "CPU beside peers"], rows
     )
-    print(matched(rows), end="\n\n")
-    print(realised(rows))
-    if runs := [Path(name) for name in sys.argv[2:]]:
-        print("\n" + stages(runs))
 
 
-def stages(runs: list[Path]) -> str:
+def stages(runs: Sequence[Path]) -> str:
     """Wall seconds, CPU seconds and peak memory of every stage of some runs."""
-    costs = {run.name: json.loads((run / "stages.json").read_text())["cost"] for run in runs}
-    names = list(dict.fromkeys(name for cost in costs.values() for name in cost))
-    lines = ["| stage | " + " | ".join(f"{run}: wall s, CPU s, peak MB" for run in costs) + " |"]
-    lines.append("|---|" + "---|" * len(costs))
-    for name in names:
-        cells = [_cost(cost[name]) if name in cost else "" for cost in costs.values()]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    totals = [
-        f"**{sum(stage['wall_s'] for stage in cost.values()):.0f}**, "
-        f"{sum(stage['cpu_s'] for stage in cost.values()):.0f}, "
-        f"{max(stage['peak_mb'] for stage in cost.values()):.0f}"
-        for cost in costs.values()
-    ]
-    return "\n".join([*lines, "| " + " | ".join(["all", *totals]) + " |"])
+    spent = {run.name: json.loads((run / "stages.json").read_text())["cost"] for run in runs}
+    names = list(dict.fromkeys(name for cost in spent.values() for name in cost))
+    rows = [[name, *(_cost(cost[name]) if name in cost else "" for cost in spent.values())] for name in names]
+    rows.append(["all", *(_cost(_sum(list(cost.values()))) for cost in spent.values())])
+    return markdown_table(["stage", *(f"{run}: wall s, CPU s, peak MB" for run in spent)], rows)
+
+
+def _sum(costs: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(cost[key] for cost in costs) for key in ("wall_s", "cpu_s")} | {
+        "peak_mb": max(cost["peak_mb"] for cost in costs)
+    }
 
 
 def _cost(stage: dict[str, float]) -> str:
     return f"{stage['wall_s']:.0f}, {stage['cpu_s']:.0f}, {stage['peak_mb']:.0f}"
-
-
-def matched(rows: list[dict[str, Any]]) -> str:
-    """Miss rates at the test threshold that allows each budget."""
-    lines = ["| run | seed | model | positives | condition | " + " | ".join(f"{b:g}/h" for b in BUDGETS) + " |"]
-    lines.append("|---|---|---|---|---|" + "---|" * len(BUDGETS))
-    for row in rows:
-        points = {point["fa_per_hour_budget"]: point for point in row["matched"]}
-        cells = [f"{100 * points[budget]['miss_rate']:.1f}" for budget in BUDGETS]
-        lines.append(_row(row, cells))
-    return "\n".join(lines)
-
-
-def realised(rows: list[dict[str, Any]]) -> str:
-    """What each model does on test audio at the threshold it ships with."""
-    lines = ["| run | seed | model | positives | condition | missed % (95 %) | false alarms | per hour (95 %) |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        found = row["realised"]
-        low, high = (100 * bound for bound in found["miss_rate_ci"])
-        fewest, most = found["fa_per_hour_ci"]
-        cells = [
-            f"{100 * found['miss_rate']:.1f} ({low:.1f} to {high:.1f})",
-            f"{found['false_alarms']} in {found['hours']:.2f} h",
-            f"{found['fa_per_hour']:.2f} ({fewest:.2f} to {most:.2f})",
-        ]
-        lines.append(_row(row, cells))
-    return "\n".join(lines)
-
-
-def _row(row: dict[str, Any], cells: list[str]) -> str:
-    condition = "clean" if row["snr_db"] is None else f"{row['snr_db']} dB"
-    positives = f"{row['realised']['positives']} clips"
-    return "| " + " | ".join([row["run"], str(row["seed"]), f"`{row['model']}`", positives, condition, *cells]) + " |"
 
 
 if __name__ == "__main__":

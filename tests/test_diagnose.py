@@ -19,7 +19,7 @@ from wakelark.pipeline.diagnosis import Facts, Neighbours, WhatIf, explain
 from wakelark.pipeline.known_sounds import choose_known, index_sounds
 from wakelark.runtime.detector import Detector
 
-from .judged_pair import presets
+from .judged_pair import presets, write_pair
 from .test_evaluate_cli import run, run_json
 from .tiny_model import write_tiny_model
 
@@ -188,10 +188,30 @@ def test_the_choice_of_clips_and_their_embeddings_are_kept(real_recordings: Path
     assert np.array_equal(first.index.mean, again.index.mean)
 
 
+@pytest.mark.parametrize(
+    ("level", "gain", "fired", "woken", "code"),
+    [(0.3, 5.0, True, True, "clearly"), (0.003, 5.0, False, False, "asleep"), (0.15, 0.01, False, True, "judge")],
+)
+def test_a_pair_is_asked_as_one_detector(
+    level: float, gain: float, fired: bool, woken: bool, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both hear loudness: a faint burst wakes nobody; a judge that is nearly deaf does not agree with a louder one."""
+    tiny, judge = write_pair(tmp_path, gain=gain)
+    write_wav(tmp_path / "burst.wav", burst(level))
+    words = ["diagnose", str(tiny), str(tmp_path / "burst.wav"), "--judge", str(judge)]
+    result = run_json(words, capsys)
+    assert (result["fired"], result["judge"]["woken"]) == (fired, woken)
+    assert result["fired"] == bool(Detector.load(tiny, judge=judge).process(burst(level)))
+    assert code in codes(result)
+    assert (result["threshold"], result["judge"]["wake_threshold"]) == (pytest.approx(0.4), pytest.approx(0.1))
+    assert [row["threshold"] for row in result["presets"]] == [0.6, 0.4, 0.2]
+    assert ("judge: woken" if woken else "judge: not woken") in run(words, capsys)[1]
+
+
 def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
         "phrase": "alexa", "threshold": 0.5, "fired_s": (), "peak": 0.1, "peak_s": 1.0, "raw_peak": 0.1,
-        "raw_peak_s": 1.0, "ungated_peak": 0.1, "presets": (),
+        "raw_peak_s": 1.0, "ungated_peak": 0.1, "wakes_at": None, "own_peak": 0.1, "presets": (),
         "above_s": 0.0, "seconds": 3.0, "faults": (), "what_if": (), "neighbours": None,
         "run": None, "file": "x.wav",
     }  # fmt: skip

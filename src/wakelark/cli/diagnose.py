@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from wakelark.cli.options import Preset
+from wakelark.cli.options import Judge, JudgeThreshold, Preset, Threshold
 from wakelark.cli.output import emit, progress_bar
 
 _COLUMNS, _ROWS = 72, 10
@@ -22,8 +22,10 @@ def diagnose(
         Path | None,
         typer.Option(help="The run to compare with; left out: the folder of MODEL, if it is a run's.", metavar="DIR"),
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
+    threshold: Threshold = None,
     preset: Preset = None,
+    judge: Judge = None,
+    judge_threshold: JudgeThreshold = None,
     trace: Annotated[bool, typer.Option("--trace", help="Draw the score over time.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -31,7 +33,10 @@ def diagnose(
     from wakelark.pipeline.diagnose import DiagnosisRequest
     from wakelark.pipeline.diagnose import diagnose as explain
 
-    request = DiagnosisRequest(model=model, file=file, threshold=threshold, preset=preset, run=run)
+    request = DiagnosisRequest(
+        model=model, file=file, threshold=threshold, preset=preset, judge=judge, judge_threshold=judge_threshold,
+        run=run,
+    )  # fmt: skip
     with progress_bar(quiet=json_output) as progress:
         result = explain(request, progress=progress)
     lines = [*_text(result), *(_chart(result) if trace else ())]
@@ -60,6 +65,11 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
         f"{peak['raw_time_s']:.2f} s, threshold {result['threshold']:.4g} ({peak['log_odds_above_threshold']:+.1f} in "
         "log-odds)"
     )
+    if result["judge"] is not None:
+        yield (
+            f"judge: {'woken' if result['judge']['woken'] else 'not woken'}; the model's own score reached "
+            f"{result['judge']['own_peak']:.4g}, it wakes at {result['judge']['wake_threshold']:.4g}"
+        )
     if result["presets"]:
         told = ", ".join(
             f"{row['name']} ({row['threshold']:.4g}) {'fires' if row['would_fire'] else 'does not'}"

@@ -105,9 +105,13 @@ PACKAGES: tuple[Package, ...] = (
     Package("codec2-examples", "quick", 12, 34, ("en",), "LGPL-2.1",
             "sentences, 8 and 16 kHz", (Part("test", "speech", 5, heard="sentences"),)),
     Package("supertuxkart-data", "thorough", 628, 723, (), "CC-BY-SA-3.0 and alike",
-            "music and effects", (Part("test", "music", 77),)),
+            "music and effects", (
+                Part("test", "music", 69, ".music", outside="sfx"),
+                Part("test", "music", 8, ".effects", inside="sfx", heard="noise"))),
     Package("freedroidrpg-data", "thorough", 229, 256, (), "GPL-2+",
-            "music and effects", (Part("test", "music", 55),)),
+            "music and effects", (
+                Part("test", "music", 51, ".music", outside="effects"),
+                Part("test", "music", 4.7, ".effects", inside="effects", heard="noise"))),
 )  # fmt: skip
 """In the order train, dev, test: where two packages hold the same file, the later one loses it."""
 

@@ -6,22 +6,32 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from wakelark.evaluation.page.det import MOST_PER_HOUR, det_axes, det_frame, det_lines, whiskers, with_curve
+from wakelark.evaluation.page.det import (
+    MOST_PER_HOUR,
+    det_axes,
+    det_band,
+    det_frame,
+    det_lines,
+    whiskers,
+    with_curve,
+)
 from wakelark.evaluation.page.svg import HEIGHT, WIDTH
 
 COLOURS = tuple(f"var(--{name})" for name in ("one", "two", "three", "four", "five", "six", "seven", "eight"))
 """Told apart on paper and on a screen; the file's style defines them."""
 
 MOST_MODELS = len(COLOURS)
+_MOST_BANDS = 2
+"""More bands over each other tell nothing; the table has all intervals."""
 _MARGIN, _LINE = 14, 20
 _STYLE = """
-svg { --paper: #ffffff; --card: #ffffff; --ink: #23211d; --soft: #6d675d; --line: #e4dfd5;
-  --one: #1f6f78; --two: #c2622d; --three: #b08a1e; --four: #8d8778;
-  --five: #6a4fa3; --six: #4f8a3c; --seven: #b0487f; --eight: #3d6fb5; }
+svg { --paper: #fcfcfe; --card: #fcfcfe; --ink: #12151d; --soft: #596173; --line: #e2e5ee;
+  --one: #4252cc; --two: #14854f; --three: #c2622d; --four: #596173;
+  --five: #b0487f; --six: #1f7f95; --seven: #8a6a00; --eight: #7a4fb5; }
 @media (prefers-color-scheme: dark) { svg {
-  --paper: #16171a; --card: #16171a; --ink: #eae6de; --soft: #a19b8f; --line: #34363b;
-  --one: #57b8c1; --two: #ee9560; --three: #dcb64a; --four: #a19b8f;
-  --five: #a98ee0; --six: #8fcb78; --seven: #e58bb8; --eight: #86b1ec; } }
+  --paper: #101218; --card: #101218; --ink: #e9ebf3; --soft: #9aa2b5; --line: #2b3040;
+  --one: #93a0ff; --two: #5fd09a; --three: #ee9560; --four: #9aa2b5;
+  --five: #e58bb8; --six: #66c3d8; --seven: #dcb64a; --eight: #b895ec; } }
 text { fill: var(--soft); font: 12px system-ui, sans-serif; } .title, .head { fill: var(--ink); }
 .tick, .title { font-size: 10px; } .middle { text-anchor: middle; } .end { text-anchor: end; }
 .head { font-size: 15px; font-weight: 600; } .axis { stroke: var(--soft); } .grid { stroke: var(--line); }
@@ -41,10 +51,11 @@ def benchmark_chart(models: Sequence[Mapping[str, Any]], *, title: str, snr_db: 
         snr_db: of the dashed curves; None without.
     """
     names = [str(model["name"]) for model in models]
-    note = "dots: at its own threshold, with 95 % intervals"
+    notes = ["dots: at its own threshold, with 95 % intervals"]
     if snr_db is not None:
-        note = f"solid: clean; dashed: {snr_db:g} dB noise; {note}"
-    top = _MARGIN + 3 * _LINE + _LINE * len(names)
+        notes.insert(0, f"solid: clean; dashed: noise at {snr_db:g} dB")
+    first_note = _MARGIN + _LINE * (len(names) + 1) + 13
+    top = first_note + _LINE * len(notes)
     legend = [
         f'<rect x="{_MARGIN}" y="{_MARGIN + _LINE * (number + 1) + 3}" width="11" height="11" rx="3" '
         f'style="fill:{COLOURS[number]}"/>'
@@ -58,7 +69,10 @@ def benchmark_chart(models: Sequence[Mapping[str, Any]], *, title: str, snr_db: 
         f'<rect width="{WIDTH}" height="{top + HEIGHT}" style="fill:var(--paper)"/>',
         f'<text class="head" x="{_MARGIN}" y="{_MARGIN + 8}">{escape(title)}</text>',
         *legend,
-        f'<text x="{_MARGIN}" y="{top - _LINE}">{escape(note)}</text>',
+        *(
+            f'<text x="{_MARGIN}" y="{first_note + _LINE * number}">{escape(note)}</text>'
+            for number, note in enumerate(notes)
+        ),
         f'<g transform="translate(0 {top})">{_curves(models)}</g>',
         "</svg>",
     ]
@@ -73,7 +87,8 @@ def _curves(models: Sequence[Mapping[str, Any]]) -> str:
     frame = det_frame(models, [model for model, _ in shown])
     drawn, dots = [det_axes(frame)], []
     for model, colour in shown:
-        drawn.append(f'<g style="stroke:{colour};--mine:{colour}">{det_lines(frame, model)}</g>')
+        band = det_band(frame, model) if len(shown) <= _MOST_BANDS else ""
+        drawn.append(f'<g style="stroke:{colour};--mine:{colour}">{band}{det_lines(frame, model)}</g>')
         realised = model["realised"]
         x, y = frame.at(realised["fa_per_hour"], realised["miss_rate"])
         css = "dot" if realised["fa_per_hour"] <= MOST_PER_HOUR else "dot outside"

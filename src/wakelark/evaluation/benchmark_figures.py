@@ -11,6 +11,7 @@ from wakelark.evaluation.groups import (
     ScoredClip,
     ScoredStream,
     alarm_figures,
+    alarm_groups,
     det_curve,
     miss_figures,
     total_hours,
@@ -28,7 +29,7 @@ def benchmark_figures(
     floor: float,
     seed: int,
 ) -> dict[str, Any]:
-    """`realised, realised_noisy, matched, det, det_noisy`; the noisy ones None without noise.
+    """`realised, realised_noisy, kinds, matched, det, det_noisy`; the noisy ones None without noise.
 
     Args:
         clean, noisy: the positives after scoring.
@@ -52,6 +53,7 @@ def benchmark_figures(
     return {
         "realised": realised(clean),
         "realised_noisy": None if noisy is None else realised(noisy),
+        "kinds": alarm_groups(heard, lambda stream: stream.kind, threshold=threshold),
         "matched": _matched(curve, noisy_curve),
         "det": thinned(curve),
         "det_noisy": None if noisy_curve is None else thinned(noisy_curve),

@@ -18,6 +18,9 @@ def benchmark_markdown(result: Row) -> str:
         _matched(result),
         "## At each model's own threshold",
         _realised(result),
+        "## False alarms by what is heard",
+        "At each model's own threshold; in brackets the 95 % interval of the rate per hour.",
+        _kinds(result),
         "## Cost, live",
         _cost_intro(result["cost"]),
         _cost(result),
@@ -53,35 +56,43 @@ def _matched(result: Row) -> str:
         f"{row['fa_per_hour_budget']:g}/h{'' if row['supported'] else ' *'}" for row in result["models"][0]["matched"]
     ]
     rows = [
-        [model["name"], "clean"] + [_share(row["miss_rate"], row["miss_rate_ci"]) for row in model["matched"]]
+        [model["name"], "clean"] + [share(row["miss_rate"], row["miss_rate_ci"]) for row in model["matched"]]
         for model in result["models"]
     ]
     if result["snr_db"] is not None:
         rows += [
             [model["name"], f"{result['snr_db']:g} dB"]
-            + [_share(row["miss_rate_noisy"], row["miss_rate_noisy_ci"]) for row in model["matched"]]
+            + [share(row["miss_rate_noisy"], row["miss_rate_noisy_ci"]) for row in model["matched"]]
             for model in result["models"]
         ]
-    return _table(["missed", "", *budgets], rows)
+    return markdown_table(["missed", "", *budgets], rows)
 
 
 def _realised(result: Row) -> str:
     rows = []
     for model in result["models"]:
         own, noisy = model["realised"], model["realised_noisy"]
-        low, high = own["fa_per_hour_ci"]
         rows.append(
             [
                 model["name"],
                 f"{model['threshold']:.3f}",
-                _share(own["miss_rate"], own["miss_rate_ci"]),
-                *([] if noisy is None else [_share(noisy["miss_rate"], noisy["miss_rate_ci"])]),
+                share(own["miss_rate"], own["miss_rate_ci"]),
+                *([] if noisy is None else [share(noisy["miss_rate"], noisy["miss_rate_ci"])]),
                 f"{own['false_alarms']}",
-                f"{own['fa_per_hour']:.2f} ({low:.2f} to {high:.2f})",
+                f"{own['fa_per_hour']:.2f} ({rates(own['fa_per_hour_ci'])})",
             ]
         )
     noise = [] if result["snr_db"] is None else [f"missed at {result['snr_db']:g} dB"]
-    return _table(["", "threshold", "missed", *noise, "false alarms", "per hour"], rows)
+    return markdown_table(["", "threshold", "missed", *noise, "false alarms", "per hour"], rows)
+
+
+def _kinds(result: Row) -> str:
+    first = result["models"][0]["kinds"]
+    rows = [
+        [model["name"], *(f"{row['false_alarms']} ({rates(row['fa_per_hour_ci'])})" for row in model["kinds"])]
+        for model in result["models"]
+    ]
+    return markdown_table(["", *(f"{row['name']}, {row['hours']:.2f} h" for row in first)], rows)
 
 
 def _cost_intro(cost: Row) -> str:
@@ -113,14 +124,22 @@ def _cost(result: Row) -> str:
             ]
         )
     head = ["", "run by", "CPU ms per s of audio", *(f"of {peer}'s CPU" for peer in peers)]
-    return _table([*head, "peak memory MB", "import + load s (CPU s)", "size kB (+ shared)"], rows)
+    return markdown_table([*head, "peak memory MB", "import + load s (CPU s)", "size kB (+ shared)"], rows)
 
 
-def _share(rate: float, interval: Sequence[float]) -> str:
+def rates(interval: Sequence[float]) -> str:
+    """The bounds of a rate per hour."""
+    low, high = interval
+    return f"{low:.2f} to {high:.2f}"
+
+
+def share(rate: float, interval: Sequence[float]) -> str:
+    """A share in per cent with its interval."""
     low, high = interval
     return f"{100 * rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are text already."""
     lines = [list(head), ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

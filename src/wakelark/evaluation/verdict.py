@@ -87,8 +87,8 @@ def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
     engines = {row["name"] for row in first["groups"]["engine"]}
     if engines and "recording" not in engines:
         caveats.append(
-            "All test clips were synthetic voices that training never heard. Real people will be missed more often; "
-            "measure with own recordings: wakelark evaluate MODEL --positives DIR."
+            "All test clips were synthetic voices, other ones than in training. Real people may be missed more often, "
+            "or less: measure with own recordings, wakelark evaluate MODEL --positives DIR."
         )
     return caveats
 

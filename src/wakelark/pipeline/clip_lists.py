@@ -117,7 +117,8 @@ def _of_manifest(place: Path, *, split: str, label: int) -> ClipList:
 def voice_traits(clips: Iterable[Clip]) -> Traits:
     """`sex` and `accent` of a manifest's clips, as far as they are known."""
     listed = list(clips)
-    return _told(listed, {"sex": lambda clip: clip.sex, "accent": lambda clip: clip.accent})
+    # espeak's name without its family of languages: "en-US" for "gmw/en-US".
+    return _told(listed, {"sex": lambda clip: clip.sex, "accent": lambda clip: clip.accent.rpartition("/")[2]})
 
 
 def _kinds(clips: Sequence[Clip]) -> Traits:

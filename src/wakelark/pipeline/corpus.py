@@ -42,6 +42,7 @@ class Corpus:
         warnings: what is missing and what it costs.
         facts: for the report: pronunciations, near misses, risks, counts.
         files: id of an own clip or name of an own recording -> the file that it came from.
+        ingested: what was found in the user's own folders.
     """
 
     clips: list[Clip]
@@ -49,6 +50,7 @@ class Corpus:
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    ingested: list[IngestReport] = field(default_factory=list)
 
     def of(self, split: str, *kinds: str) -> list[Clip]:
         """Short clips of a split, of some kinds or of all."""
@@ -187,10 +189,11 @@ def _add_own(corpus: Corpus, config: Config, progress: Progress) -> None:
             continue
         # Short clips without the phrase all go to training: development and test hear whole recordings.
         shares = (config.corpus.dev_share, config.corpus.test_share) if label == 1 else (0.0, 0.0)
-        report: IngestReport = ingest(
+        report = ingest(
             Path(folder), label=label, dev_share=shares[0], test_share=shares[1],
             split_seed=PLAN_SEED[0], voice_from="auto", workers=config.training.processes, progress=progress,
         )  # fmt: skip
+        corpus.ingested.append(report)
         corpus.clips += report.clips
         corpus.streams += report.streams
         corpus.files |= {key: printable(path) for key, path in report.files.items()}

@@ -18,6 +18,7 @@ from wakelark.config import EvaluationConfig
 from wakelark.corpus.clip import Clip
 from wakelark.evaluation.events import Float64Array, find_events, log_odds, smooth, smoothing_steps
 from wakelark.evaluation.operating_point import DetCurve, selection_figure
+from wakelark.pipeline.development_gate import BoolArray, DevelopmentGate, Openings
 from wakelark.pipeline.evaluate import EVENT_FLOOR
 from wakelark.pipeline.networks import Features, Network, probability
 from wakelark.training.clip_audio import ClipReader
@@ -43,11 +44,13 @@ class DevelopmentSet:
         trials: from held-out voices.
         negatives: held-out recordings.
         evaluation: smoothing and refractory time.
+        gate: the voice gate; None where it is off.
     """
 
     trials: Sequence[PositiveTrial]
     negatives: Sequence[StreamFeatures]
     evaluation: EvaluationConfig
+    gate: DevelopmentGate | None = None
 
     @property
     def hours(self) -> float:
@@ -55,10 +58,17 @@ class DevelopmentSet:
 
     def hear(self, network: Network) -> Heard:
         """What a network says of all of it."""
+        trials = [network.logits(trial.features) for trial in self.trials]
+        negatives = [network.logits(stream) for stream in self.negatives]
+        openings = None
+        if self.gate is not None:
+            openings = self.gate.openings(
+                step_s=network.step_s, first_s=network.first_s, trials=[len(logits) for logits in trials],
+                negatives=[len(logits) for logits in negatives],
+            )  # fmt: skip
         return Heard(
-            development=self, step_s=network.step_s, first_s=network.first_s,
-            trials=[network.logits(trial.features) for trial in self.trials],
-            negatives=[network.logits(stream) for stream in self.negatives],
+            development=self, step_s=network.step_s, first_s=network.first_s, trials=trials, negatives=negatives,
+            openings=openings,
         )  # fmt: skip
 
     def curve(self, network: Network) -> DetCurve:
@@ -88,6 +98,7 @@ class Heard:
         development: the set.
         step_s, first_s: of the network.
         trials, negatives: one array `[S]` each.
+        openings: of the voice gate; None where it is off.
     """
 
     development: DevelopmentSet
@@ -95,11 +106,25 @@ class Heard:
     first_s: float
     trials: Sequence[NDArray[np.float32]]
     negatives: Sequence[NDArray[np.float32]]
+    openings: Openings | None
 
-    def smoothed(self, logits: NDArray[np.float32], shift: float) -> Float64Array:
-        """Scores as the detector smooths them whose file adds `shift` to the logits. Shape: `[S] -> [S]`"""
+    def trial_scores(self, shift: float, *, gated: bool) -> list[Float64Array]:
+        """Scores of the trials as the detector smooths them whose file adds `shift` to the logits; a judge is not
+        `gated`. Shape: one array `[S]` each"""
+        return self._smoothed(self.trials, shift, self.openings.trials if gated and self.openings else None)
+
+    def negative_scores(self, shift: float, *, gated: bool) -> list[Float64Array]:
+        """The same of the recordings. Shape: one array `[S]` each"""
+        return self._smoothed(self.negatives, shift, self.openings.negatives if gated and self.openings else None)
+
+    def _smoothed(
+        self, logits: Sequence[NDArray[np.float32]], shift: float, openings: Sequence[BoolArray] | None
+    ) -> list[Float64Array]:
         steps = smoothing_steps(step_s=self.step_s, smoothing_s=self.development.evaluation.smoothing_s)
-        return smooth(probability(logits + np.float32(shift)), steps)
+        scores = [probability(found + np.float32(shift)) for found in logits]
+        if openings is not None:
+            scores = [np.where(opened, found, 0.0) for opened, found in zip(openings, scores, strict=True)]
+        return [smooth(found, steps) for found in scores]
 
     def curve(self, shift: float) -> DetCurve:
         """Misses against false alarms of the network with `shift` added to its logits.
@@ -107,10 +132,7 @@ class Heard:
         Raises:
             DataError: there are no negative recordings.
         """
-        return self.curve_of(
-            [self.smoothed(logits, shift) for logits in self.trials],
-            [self.smoothed(logits, shift) for logits in self.negatives],
-        )
+        return self.curve_of(self.trial_scores(shift, gated=True), self.negative_scores(shift, gated=True))
 
     def curve_of(self, trials: Sequence[Float64Array], negatives: Sequence[Float64Array]) -> DetCurve:
         """Misses against false alarms of any score on the network's steps.

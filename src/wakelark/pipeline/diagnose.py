@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from wakelark.errors import ConfigError, SetupError
 from wakelark.evaluation.events import Float64Array, live_alarms, log_odds, smooth
 from wakelark.evaluation.sound_check import measure_sound, sound_faults
 from wakelark.evaluation.stream import SILENCE_DBFS, TAIL_S
+from wakelark.model_card import CardPreset
 from wakelark.pipeline.diagnosis import Facts, Neighbours, WhatIf, explain
 from wakelark.runtime.detector import Detector
 
@@ -39,7 +40,7 @@ class DiagnosisRequest:
     Attributes:
         model: a wakelark model file.
         file: a recording of at most ten minutes.
-        threshold, preset: instead of the model's own threshold, as in `Detector.load`.
+        threshold, preset, judge, judge_threshold: as in `Detector.load`.
         run: the folder of the run that made the model, whose clips the recording is compared with; None for the folder
             in which the model lies, if it is one.
     """
@@ -48,7 +49,21 @@ class DiagnosisRequest:
     file: Path
     threshold: float | None = None
     preset: str | None = None
+    judge: Path | None = None
+    judge_threshold: float | None = None
     run: Path | None = None
+
+    def detector(self, *, with_judge: bool = True) -> Detector:
+        """What is asked about; without its judge for what wakes that.
+
+        Raises:
+            ModelError, ConfigError: as `Detector.load` says.
+        """
+        if not with_judge:
+            return Detector.load(self.model)
+        return Detector.load(
+            self.model, self.threshold, preset=self.preset, judge=self.judge, judge_threshold=self.judge_threshold
+        )
 
 
 def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]:
@@ -59,63 +74,89 @@ def diagnose(request: DiagnosisRequest, *, progress: Progress) -> dict[str, Any]
         BadAudio: the recording cannot.
         ConfigError: `run` is no run, or there is no such preset.
     """
-    detector = Detector.load(request.model, request.threshold, preset=request.preset)
+    detector = request.detector()
     audio = read_audio(request.file, max_seconds=MAX_S)
-    raw, smoothed = _scores(detector, audio)
-    ungated = smooth(raw, detector.card.smoothing_steps)
-    peak = int(smoothed.argmax())
+    raw, decisive = _scores(detector, audio)
+    # Where all is 0, the judge slept or the gate was shut all the time.
+    peak = int((decisive if decisive.any() else raw).argmax())
     peak_s = (peak + 1) * detector.step_s
     part, part_from_s = _around(audio, peak_s)
     figures = measure_sound(part)
     neighbours, left_out = _neighbours(request, audio, peak_s, progress)
     fired = live_alarms(
-        smoothed, threshold=detector.threshold, step_s=detector.step_s, refractory_s=detector.card.refractory_s
+        decisive, threshold=detector.fires_at, step_s=detector.step_s, refractory_s=detector.card.refractory_s
     )
     facts = Facts(
-        phrase=detector.phrase, threshold=detector.threshold, fired_s=tuple(((fired + 1) * detector.step_s).tolist()),
-        peak_s=peak_s, peak=float(smoothed[peak]), raw_peak=float(raw.max()),
-        raw_peak_s=(int(raw.argmax()) + 1) * detector.step_s, ungated_peak=float(ungated.max()),
-        presets=tuple((preset.name, preset.threshold) for preset in detector.card.presets),
-        above_s=float((smoothed >= detector.threshold).sum() * detector.step_s),
+        phrase=detector.phrase, threshold=detector.fires_at, fired_s=tuple(((fired + 1) * detector.step_s).tolist()),
+        peak_s=peak_s, peak=float(decisive[peak]), raw_peak=float(raw.max()),
+        raw_peak_s=(int(raw.argmax()) + 1) * detector.step_s,
+        ungated_peak=float(smooth(raw, detector.card.smoothing_steps).max()),
+        wakes_at=None if detector.judge is None else detector.threshold,
+        own_peak=float(decisive.max()) if detector.judge is None else _own_peak(request, audio),
+        presets=tuple((preset.name, preset.threshold) for preset in _presets(detector)),
+        above_s=float((decisive >= detector.fires_at).sum() * detector.step_s),
         seconds=len(audio) / SAMPLE_RATE, faults=tuple(sound_faults(figures)),
         what_if=tuple(_what_if(detector, part, figures.speech_dbfs, peak_s - part_from_s)), neighbours=neighbours,
         run=None if (folder := _run_of(request)) is None else printable(folder), file=printable(request.file),
     )  # fmt: skip
     return {
-        "file": printable(request.file),
-        "model": {"file": printable(request.model), "phrase": detector.phrase, "kind": detector.card.kind},
+        "file": facts.file,
+        "model": {"file": printable(request.model), "phrase": facts.phrase, "kind": detector.card.kind},
         "format": dataclasses.asdict(audio_facts(request.file)),
         "seconds": facts.seconds,
-        "fired": bool(facts.fired_s),
-        "fired_s": list(facts.fired_s),
-        "threshold": detector.threshold,
+        "fired": bool(facts.fired_s), "fired_s": list(facts.fired_s),
+        "threshold": detector.fires_at,
+        "judge": _judge(request, facts),
         "presets": [
-            {"name": name, "threshold": threshold, "would_fire": facts.peak >= threshold}
-            for name, threshold in facts.presets
+            {"name": name, "threshold": limit, "would_fire": facts.peak >= limit} for name, limit in facts.presets
         ],
         "gate_db": detector.card.gate_db,
         "peak": {
             "time_s": peak_s, "smoothed": facts.peak, "ungated": facts.ungated_peak, "raw": facts.raw_peak,
             "raw_time_s": facts.raw_peak_s, "above_s": facts.above_s,
-            "log_odds_above_threshold": _odds(facts.peak) - _odds(detector.threshold),
+            "log_odds_above_threshold": _odds(facts.peak) - _odds(detector.fires_at),
         },
         "sound": {"from_s": part_from_s, **dataclasses.asdict(figures)},
         "faults": [dataclasses.asdict(fault) for fault in facts.faults],
         "what_if": [dataclasses.asdict(change) for change in facts.what_if],
-        "neighbours": None if neighbours is None else dataclasses.asdict(neighbours),
+        "neighbours": neighbours and dataclasses.asdict(neighbours),
         "neighbours_left_out": left_out,
         "verdict": explain(facts),
-        "trace": {"step_s": detector.step_s, "scores": smoothed.tolist()},
+        "trace": {"step_s": detector.step_s, "scores": decisive.tolist()},
     }  # fmt: skip
 
 
 def _scores(detector: Detector, audio: Float32Array) -> tuple[Float64Array, Float64Array]:
-    """Raw scores of a recording with silence after it, and what counts of them: smoothed, and 0 behind a shut gate."""
+    """Raw scores of a recording with silence after it, and what decides: smoothed, 0 behind a shut gate; with a judge,
+    its verdict."""
     padded = np.concatenate([audio, np.zeros(round(TAIL_S * SAMPLE_RATE), np.float32)])
     detector.reset()
     raw = np.array(detector.score(padded), np.float64)
     detector.reset()
     return raw, np.array(detector.follow(padded), np.float64)
+
+
+def _judge(request: DiagnosisRequest, facts: Facts) -> dict[str, object] | None:
+    """What the model said to its judge; None without one."""
+    if request.judge is None or facts.wakes_at is None:
+        return None
+    return {
+        "file": printable(request.judge), "wake_threshold": facts.wakes_at, "own_peak": facts.own_peak,
+        "woken": facts.own_peak >= facts.wakes_at,
+    }  # fmt: skip
+
+
+def _own_peak(request: DiagnosisRequest, audio: Float32Array) -> float:
+    """The highest smoothed score of a model whose judge decides: what may wake that."""
+    return float(_scores(request.detector(with_judge=False), audio)[1].max())
+
+
+def _presets(detector: Detector) -> Sequence[CardPreset]:
+    """Of the model, or of the pair; none where the judge is not the one that the card was chosen with."""
+    if detector.judge is None:
+        return detector.card.presets
+    known = detector.card.judged if detector.judge.is_known else None
+    return () if known is None else known.presets
 
 
 def _around(audio: Float32Array, time_s: float) -> tuple[Float32Array, float]:

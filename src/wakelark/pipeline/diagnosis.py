@@ -82,9 +82,11 @@ class Facts:
     Attributes:
         phrase, threshold: of the model.
         fired_s: when it fired.
-        peak, peak_s: the highest smoothed score and when it was known.
+        peak, peak_s: the highest score that decides, smoothed, and when it was known; with a judge, of its verdict.
         raw_peak, raw_peak_s: the same of the scores before smoothing.
-        ungated_peak: the highest smoothed score if the voice gate were always open.
+        ungated_peak: the highest smoothed score of the model if the voice gate were always open.
+        wakes_at: the smoothed score of the model that wakes its judge; None without a judge.
+        own_peak: the highest smoothed score of the model itself.
         presets: name and threshold of the model's presets, strict first.
         above_s: how long the smoothed score was at or above the threshold.
         seconds: of the recording.
@@ -102,6 +104,8 @@ class Facts:
     raw_peak: float
     raw_peak_s: float
     ungated_peak: float
+    wakes_at: float | None
+    own_peak: float
     presets: tuple[tuple[str, float], ...]
     above_s: float
     seconds: float
@@ -127,6 +131,8 @@ def _headline(facts: Facts) -> str:
         more = f" and {len(facts.fired_s) - 5} times more" if len(facts.fired_s) > 5 else ""
         limit = _score(facts.threshold)
         return f"It fired at {times}{more}: the score rose to {_score(facts.peak)}, the threshold is {limit}."
+    if facts.peak == 0 and facts.wakes_at is not None:
+        return "It did not fire: nothing woke the judge."
     return (
         f"It did not fire: the score peaked at {_score(facts.peak)} at {facts.peak_s:.2f} s, the threshold is "
         f"{_score(facts.threshold)}."
@@ -174,19 +180,40 @@ def _why_silent(facts: Facts) -> Iterator[_Reason]:
                 + (facts.faults[0].remedy if facts.faults else "see the figures of the sound"),
             )
     yield from _sound_reasons(facts)
-    if facts.ungated_peak >= facts.threshold:
+    yield from _why_below(facts)
+    yield from _what_was_said(facts)
+
+
+def _why_below(facts: Facts) -> Iterator[_Reason]:
+    """What stood between the model's scores and the threshold: the first of these that holds."""
+    wanted = facts.threshold if facts.wakes_at is None else facts.wakes_at
+    if facts.wakes_at is not None and facts.own_peak >= wanted:
+        yield (
+            "judge",
+            f"the model's own score of {_score(facts.own_peak)} woke the judge (from {_score(wanted)}), which did not "
+            f"agree: the verdict of both reached {_score(facts.peak)} of {_score(facts.threshold)}",
+            f"if {facts.phrase!r} was said, ask the judge itself: `wakelark diagnose` with its model file",
+        )
+    elif facts.ungated_peak >= wanted:
         yield (
             "gate",
             f"the model did hear it (smoothed score {_score(facts.ungated_peak)}), but the voice gate was shut: "
             "nothing in the band of speech stood far enough above the background",
             "speak louder or nearer; or train with a lower evaluation.gate_db (0 switches the gate off)",
         )
-    elif facts.raw_peak >= facts.threshold:
+    elif facts.raw_peak >= wanted:
         yield (
             "brief",
             f"a single score reached {_score(facts.raw_peak)} at {facts.raw_peak_s:.2f} s, but the mean over the "
             "smoothing time did not: it was heard for too short a moment",
             "speak a little slower, or lower the threshold",
+        )
+    elif facts.wakes_at is not None:
+        yield (
+            "asleep",
+            f"nothing woke the judge: the model's own score peaked at {_score(facts.own_peak)}, it wakes at "
+            f"{_score(wanted)}",
+            "lower what wakes it (--threshold): that costs computing, and only the judge's own false alarms",
         )
     elif _short_of(facts, facts.threshold) < CLOSE:
         yield (
@@ -195,7 +222,6 @@ def _why_silent(facts: Facts) -> Iterator[_Reason]:
             f"{_more_eager(facts)} would have fired; `wakelark evaluate` with the same option says how many false "
             "alarms that costs",
         )
-    yield from _what_was_said(facts)
 
 
 def _what_was_said(facts: Facts) -> Iterator[_Reason]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wakelark.config import EvaluationConfig
 from wakelark.evaluation.cascade import CascadeRule, wakings
@@ -19,8 +18,6 @@ from wakelark.evaluation.operating_point import DetCurve
 from wakelark.model_card import CardJudged, ModelCard, lookback_steps, patience_steps
 from wakelark.pipeline.development import Heard
 from wakelark.pipeline.threshold import OperatingPoint, fit_operating_point
-
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +69,15 @@ def fit_judged(
         logit_shift=0.0,
     )
 
-    def hear(tiny_logits: Logits, judge_logits: Logits) -> tuple[Float64Array, int]:
-        waking = tiny.smoothed(tiny_logits, tiny_card.logit_shift)
-        heard = judge.smoothed(judge_logits, judge_card.logit_shift)
+    def hear(waking: Float64Array, heard: Float64Array) -> tuple[Float64Array, int]:
         return rule.verdicts(waking, heard, _known(tiny, judge, len(waking))), wakings(rule.awake(waking))
 
-    trials = [hear(*pair)[0] for pair in zip(tiny.trials, judge.trials, strict=True)]
-    negatives = [hear(*pair) for pair in zip(tiny.negatives, judge.negatives, strict=True)]
+    wakes, judges = tiny_card.logit_shift, judge_card.logit_shift
+    # The voice gate holds for what wakes the judge; once awake, it hears everything.
+    pairs = zip(tiny.trial_scores(wakes, gated=True), judge.trial_scores(judges, gated=False), strict=True)
+    trials = [hear(*pair)[0] for pair in pairs]
+    pairs = zip(tiny.negative_scores(wakes, gated=True), judge.negative_scores(judges, gated=False), strict=True)
+    negatives = [hear(*pair) for pair in pairs]
 
     def curve_of(shift: float) -> DetCurve:
         return tiny.curve_of(

@@ -47,7 +47,7 @@ def score_clips(
         listener: what hears them.
         sources: the clips.
         noise: put under every clip; None for clean.
-        seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's name alone.
+        seed: of the near-silence and the noise; a clip's draw depends on it and on the clip's audio alone.
         workers: processes.
         progress: called with (clips done, clips, what).
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, read_audio, stream_audio, to_float
+from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, read_audio, stream_audio, to_float, to_int16
 from wakelark.evaluation.distance import at_distance
 from wakelark.evaluation.stream import Trial, draw_noise, mix_at_snr, positive_trial
 
@@ -23,7 +23,7 @@ class ClipSource:
     """A clip to be scored.
 
     Attributes:
-        name: shown in results, and seeds the clip's noise: a clip gets the same noise in whatever company.
+        name: shown in results.
         path: an audio file, or a `.npy` int16 array of which `start` and `samples` cut the clip.
         word_end_s: where in the clip the phrase ends, when known.
         speaker, engine, kind, text: as in `ScoredClip`.
@@ -102,7 +102,7 @@ def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Seque
     """A clip as it is played to a detector: near-silence around it, noise under it.
 
     Args:
-        clip: its name and `seed` alone decide what is drawn.
+        clip: its audio and `seed` alone decide what is drawn.
         noise: None for clean.
         recordings: those of `noise`, opened.
         seed: of the near-silence and the noise.
@@ -111,7 +111,8 @@ def clip_trial(clip: ClipSource, *, noise: NoiseSource | None, recordings: Seque
         BadAudio: the file cannot be used.
     """
     audio = clip.load()
-    own = zlib.crc32(clip.name.encode("utf-8", "surrogateescape"))
+    # By what is heard, not by its name: the same recordings in another folder give the same figures.
+    own = zlib.crc32(to_int16(audio).tobytes())
     rng = np.random.default_rng([seed, own])
     trial = positive_trial(audio, rng=rng, word_end_s=clip.word_end_s)
     if clip.distance_m is not None:

@@ -14,9 +14,11 @@ from wakelark.augment.chain import Chain
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, content_key
 from wakelark.corpus.clip import Clip
+from wakelark.corpus.streams import Stream
 from wakelark.evaluation.stream import HIT_AFTER_S, HIT_BEFORE_S
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial, clips_in_a_row, trial_audio
+from wakelark.pipeline.development_gate import DevelopmentGate
 from wakelark.pipeline.mining import TrainStream
 from wakelark.training.clip_audio import ClipReader
 from wakelark.training.clip_features import compute_clip_features
@@ -56,7 +58,7 @@ def prepare(config: Config, corpus: Corpus, folder: Path, *, progress: Progress)
         TrainStream(lines[stream.path], found)
         for stream, found in zip(streams, features, strict=True) if stream.role == "train"
     ]  # fmt: skip
-    dev = [found for stream, found in zip(streams, features, strict=True) if stream.role == "dev"]
+    dev = [(found, stream) for stream, found in zip(streams, features, strict=True) if stream.role == "dev"]
     return Prepared(
         store=store,
         development=_development(config, corpus, dev, progress),
@@ -132,7 +134,7 @@ def development_row(config: Config, corpus: Corpus) -> Int16Array:
 
 
 def _development(
-    config: Config, corpus: Corpus, negatives: Sequence[StreamFeatures], progress: Progress
+    config: Config, corpus: Corpus, recordings: Sequence[tuple[StreamFeatures, Stream]], progress: Progress
 ) -> DevelopmentSet:
     if not any(clip.label == 1 for clip in corpus.of("dev")):
         corpus.warnings.append("no voices are left for development: models are selected on training voices")
@@ -144,9 +146,15 @@ def _development(
     for index, found in enumerate(features):
         end_s = phrase_end_s(clips[index // 2])
         trials.append(PositiveTrial(found, end_s - HIT_BEFORE_S, end_s + HIT_AFTER_S, index // 2, bool(index % 2)))
-    if not negatives:
-        negatives = _synthetic_negatives(config, corpus, progress)
-    return DevelopmentSet(trials, negatives, config.evaluation)
+    negatives = [found for found, _ in recordings]
+    heard: Sequence[Int16Array | Path] = [cache_folder() / stream.path for _, stream in recordings]
+    if not recordings and (joined := development_row(config, corpus)).size:
+        negatives, heard = [_synthetic_negatives(joined, progress)], [joined]
+    rule = config.evaluation
+    gate = None
+    if rule.gate_db > 0:
+        gate = DevelopmentGate(gate_db=rule.gate_db, hold_s=rule.gate_hold_s, trials=audio, negatives=heard)
+    return DevelopmentSet(trials, negatives, rule, gate)
 
 
 def _augment(trial: Int16Array, clip: Clip, chain: Chain, rng: np.random.Generator) -> Int16Array:
@@ -155,9 +163,6 @@ def _augment(trial: Int16Array, clip: Clip, chain: Chain, rng: np.random.Generat
     return to_int16(chain.apply(to_float(trial), params, speech=slice(start, start + clip.samples)))
 
 
-def _synthetic_negatives(config: Config, corpus: Corpus, progress: Progress) -> list[StreamFeatures]:
-    joined = development_row(config, corpus)
-    if not joined.size:
-        return []
+def _synthetic_negatives(joined: Int16Array, progress: Progress) -> StreamFeatures:
     features = compute_clip_features([joined], workers=1, progress=progress, what="synthetic development negatives")[0]
-    return [StreamFeatures("synthetic", len(joined), features.logmel, features.embeddings)]
+    return StreamFeatures("synthetic", len(joined), features.logmel, features.embeddings)

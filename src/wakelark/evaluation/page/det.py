@@ -70,7 +70,7 @@ def det_chart(entries: Sequence[Entry], chosen: Entry, frame: DetFrame) -> str:
     bottom = HEIGHT - BOTTOM
     parts = [det_axes(frame)]
     parts += [line(_placed(frame, entry["det"]), "line other") for entry in with_curve(entries) if entry is not chosen]
-    parts.append(det_lines(frame, chosen))
+    parts += [det_band(frame, chosen), det_lines(frame, chosen)]
     realised = chosen["realised"]
     x, y = frame.at(realised["fa_per_hour"], realised["miss_rate"])
     parts += [whiskers(frame, realised), _presets(frame, chosen)]
@@ -90,12 +90,13 @@ def det_axes(frame: DetFrame) -> str:
 
 
 def det_lines(frame: DetFrame, entry: Entry) -> str:
-    """The curve of a model with its confidence band, and that in noise."""
+    """The curve of a model, and that in noise."""
     noisy = line(_placed(frame, entry["det_noisy"]), "line noisy") if entry["det_noisy"] else ""
-    return _band(frame, entry) + line(_placed(frame, entry["det"]), "line") + noisy
+    return line(_placed(frame, entry["det"]), "line") + noisy
 
 
-def _band(frame: DetFrame, entry: Entry) -> str:
+def det_band(frame: DetFrame, entry: Entry) -> str:
+    """Wilson's interval of the misses along the clean curve."""
     positives = entry["realised"]["positives"]
     steps = _steps(entry["det"], frame.lowest)
     bands = [wilson_interval(round(missed * positives), positives) for _, missed in steps]

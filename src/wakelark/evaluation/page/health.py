@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from wakelark.evaluation.page.numbers import count, plain
-from wakelark.evaluation.page.parts import foldable, section
+from wakelark.evaluation.page.parts import code_spans, foldable, section
 
 
 def health(found: Mapping[str, Any] | None) -> str:
@@ -29,8 +29,8 @@ def _finding(finding: Mapping[str, Any]) -> str:
     names = [str(item.get("file", item.get("voice", ""))) for item in finding["items"]]
     listed = "".join(f"<li>{escape(name)}</li>" for name in names if name)
     return (
-        f'<li><p class="what">{escape(_sentence(finding["what"]))} {tag}</p>'
-        f'<p class="soft">{escape(_sentence(finding["remedy"]))}</p>'
+        f'<li><p class="what">{code_spans(_sentence(finding["what"]))} {tag}</p>'
+        f'<p class="soft">{code_spans(_sentence(finding["remedy"]))}</p>'
         f"{foldable('Which', f'<ul>{listed}</ul>', is_open=False) if listed else ''}</li>"
     )
 

@@ -56,9 +56,9 @@ def _ladder(hours: float, matched: Rows) -> str:
 def _supported(row: Mapping[str, Any]) -> str:
     if not row["supported"]:
         return '<span class="tag">too few hours</span>'
-    missed = row["claim"]["miss_rate"]
-    told = "" if missed is None else f" missing {percent(missed)}"
-    return f'<span class="tag good">can be claimed</span>{told}'
+    claim = row["claim"]
+    told = "" if claim["miss_rate"] is None else f", missing {percent(claim['miss_rate'])}"
+    return f'<span class="tag good">can be claimed</span> from a threshold of {claim["threshold"]:.3f}{told}'
 
 
 def _progress(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -24,6 +25,15 @@ def entries_of(report: Mapping[str, Any]) -> list[Entry]:
 def name_of(entry: Entry) -> str:
     """What the page calls a model. Plain text."""
     return _NAMES.get(entry["name"], str(entry["name"]))
+
+
+def code_spans(text: str) -> str:
+    """HTML of a plain text, with `commands` as code.
+
+    >>> code_spans("run `wakelark say` & listen")
+    'run <code>wakelark say</code> &amp; listen'
+    """
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def section(anchor: str, title: str, lead: str, body: str) -> str:

@@ -93,7 +93,7 @@ def _people(model: Mapping[str, Any]) -> Use:
     what = "Hears real people, not only synthetic voices"
     people = [row for row in model["groups"]["engine"] if row["name"] == "recording"]
     if not people or people[0]["positives"] < FEWEST_PEOPLE_CLIPS:
-        return Use(what, "unknown", "Tested with synthetic voices; real people will be missed more often.")
+        return Use(what, "unknown", "Tested with synthetic voices only; people may be missed more often, or less.")
     row = people[0]
     why = f"{row['missed']} of {row['positives']} recordings of people were missed."
     return Use(what, _graded(row["miss_rate"], GOOD_MISS_RATE, USABLE_MISS_RATE), why)

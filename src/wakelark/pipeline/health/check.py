@@ -54,7 +54,10 @@ def check_corpus(corpus: Corpus) -> CorpusHealth:
     Raises:
         DataError: the audio of a clip is gone.
     """
-    return _examine(corpus.clips, corpus.streams, corpus.files, complete=True)
+    found = _examine(corpus.clips, corpus.streams, corpus.files, complete=True)
+    for report in corpus.ingested:
+        found.health.add(_low_rates(report))
+    return found
 
 
 def check_labels(found: CorpusHealth, store: ViewStore, heads: HeadEnsemble, *, progress: Progress) -> None:
