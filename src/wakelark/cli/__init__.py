@@ -34,6 +34,7 @@ VERBS = {
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",
     "listen": "Listen on the microphone.",
+    "lint": "Whether a model for ESPHome will boot on an ESP32, and why not.",
     "trunk": "Distil the student's phrase-free trunk from the speech embedding, once for all phrases.",
     "doctor": "What this machine has, what is missing, what to do.",
 }
