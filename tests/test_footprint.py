@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,21 +11,32 @@ import torch
 from tflite_micro import runtime
 from torch import nn
 
+from wakelark.config import Config
+from wakelark.errors import ConfigError
+from wakelark.export.onnx import export_student, student_facts
+from wakelark.models.build import build_student
 from wakelark.models.student import Student
+from wakelark.pipeline.sizes import check_micro_fits, file_sizes
 from wakelark.tflite.footprint import estimated_arena_bytes, micro_footprint
 from wakelark.tflite.micro_student import build_micro_student
+
+from .test_export import card_of
 
 SHAPES = {
     "small": {"channels": 32, "kernels": (5, 7, 9), "rank": 8, "templates": 16, "taps": 10},
     "as trained": {"channels": 64, "kernels": (3, 3, 5, 5, 7), "rank": 16, "templates": 32, "taps": 10},
     "large": {"channels": 80, "kernels": (3, 5, 7, 9, 11, 13), "rank": 24, "templates": 48, "taps": 12},
 }
+UNFIT = {
+    "too large": {"channels": 160, "kernels": (3, 3, 5, 5, 7), "rank": 32, "templates": 64, "taps": 10},
+    "too deep": {"channels": 16, "kernels": (3,) * 19, "rank": 8, "templates": 8, "taps": 4},
+}
 
 
 def student(name: str) -> Student:
     """A student of random weights that takes three frames per step, as ESPHome's do."""
     torch.manual_seed(0)
-    made = Student(**SHAPES[name], dilation=2, dropout=0.0)
+    made = Student(**{**SHAPES, **UNFIT}[name], dilation=2, dropout=0.0)
     made.trunk.front = nn.Conv1d(40, made.trunk.channels, 5, stride=3, bias=False)
     return made.eval()
 
@@ -69,3 +81,32 @@ def test_more_channels_take_more_of_everything() -> None:
     assert small.file_bytes < large.file_bytes
     assert small.arena_bytes < large.arena_bytes
     assert small.step_ms < large.step_ms
+
+
+def test_sizes_of_the_files_for_computers_are_those_that_are_written(tmp_path: Path) -> None:
+    config = Config()
+    sizes = {size.file: size for size in file_sizes(config)}
+    student = build_student(config.student)
+    exported = export_student(student, card_of(student_facts(student)), tmp_path / "model_tiny.onnx")
+    assert sizes["model_tiny.onnx"].size_bytes == pytest.approx(exported.size_bytes, rel=0.02)
+    assert sizes["model_tiny.onnx"].state_bytes == 4 * student.state_size + 4 * 320  # and two hops of audio
+    assert sizes["model_tiny.int8.onnx"].size_bytes < 0.55 * sizes["model_tiny.onnx"].size_bytes
+    assert sizes["model.int8.onnx"].size_bytes < 0.4 * sizes["model.onnx"].size_bytes
+    config.teacher.heads = 8
+    assert {size.file: size for size in file_sizes(config)}["model.onnx"].size_bytes > sizes["model.onnx"].size_bytes
+
+
+def test_asking_for_sizes_draws_no_random_numbers() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    file_sizes(Config())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_student_that_fits_no_chip_is_refused_with_the_numbers() -> None:
+    assert check_micro_fits(student("as trained")).problems() == []
+    with pytest.raises(ConfigError, match=r"cannot run on an ESP32: the file has .* at most 240,000 fit.*channels"):
+        check_micro_fits(student("too large"))
+    with pytest.raises(ConfigError, match=r"21 resource variables; the firmware has room for 20"):
+        check_micro_fits(student("too deep"))

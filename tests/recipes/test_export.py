@@ -192,6 +192,18 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert list((tmp_path / "mine").rglob("*")) == [tmp_path / "mine" / "onnx"]
 
 
+def test_a_run_without_a_student_for_esphome_says_how_to_get_one(
+    wakelark: CommandLine, smoke: Trained, exported: dict[str, Any], tmp_path: Path
+) -> None:
+    done = wakelark.run("export", smoke.folder, "--to", "esphome", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert 'wakelark train "alexa" --for esphome' in done.stderr
+    assert not (tmp_path / "out").exists()
+    found = entry(exported, "esphome")
+    assert found["status"] == "not possible"
+    assert found["reason"] in done.stderr
+
+
 def test_exporting_again_replaces_what_is_there(
     wakelark: CommandLine, smoke: Trained, exported: dict[str, Any], out: Path
 ) -> None:

@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wakelark.errors import WakelarkError
+
+if TYPE_CHECKING:
+    from wakelark.config import Config
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -174,7 +177,24 @@ def check_config(path: Path) -> list[Check]:
         settings = load_config(path, overrides=[], preset=None)
     except WakelarkError as error:
         return [Check("configuration", "fail", str(error), "correct the file; docs/configuration.md lists every key")]
-    return [Check("configuration", "ok", f"{path}: phrase {settings.phrase!r}, preset {settings.preset}")]
+    checks = [Check("configuration", "ok", f"{path}: phrase {settings.phrase!r}, preset {settings.preset}")]
+    try:
+        return checks + check_sizes(settings)
+    except ModuleNotFoundError as error:
+        return [*checks, Check("sizes", "warn", f"not known: the package {error.name} is missing", pip_remedy("train"))]
+    except WakelarkError as error:
+        return [*checks, Check("sizes", "fail", str(error), "correct the file; docs/configuration.md lists every key")]
+
+
+def check_sizes(settings: Config) -> list[Check]:
+    """How large the models of a configuration will be, per target."""
+    from wakelark.pipeline.sizes import file_sizes
+
+    sizes = file_sizes(settings)
+    return [
+        Check(f"sizes: {target}", "ok", ", ".join(size.text for size in sizes if size.target == target))
+        for target in dict.fromkeys(size.target for size in sizes)
+    ]
 
 
 def pip_remedy(extra: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,30 @@ from wakelark.errors import DataError
 from wakelark.peers.listener import Listener
 from wakelark.pipeline.backgrounds import stream_source
 from wakelark.pipeline.scoring import Progress, score_clips, score_streams
-from wakelark.pipeline.sources import ClipSource, StreamSource
+from wakelark.pipeline.sources import StreamSource
 from wakelark.pipeline.targets.finished_run import FinishedRun
 
 MOST_HOURS = 1.0
 """Of recordings, unless asked otherwise."""
 _FLOOR = 0.05
 """Quieter events decide nothing here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """What a model file did at its own threshold.
+
+    Attributes:
+        clips: with the phrase.
+        missed: of them.
+        hours: of recordings without it.
+        alarms: false ones in them.
+    """
+
+    clips: int
+    missed: int
+    hours: float
+    alarms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,31 +96,47 @@ def compare(
     Raises:
         DataError: a clip or a recording cannot be read.
     """
-    clips = run.positives("dev", "test")
-    if most_clips is not None and len(clips) > most_clips:
-        clips = [clips[round(place)] for place in np.linspace(0, len(clips) - 1, most_clips)]
-    streams = _recordings(run, most_hours) if most_hours > 0 else []
-    old, new = (_heard(run, path, clips, streams, progress) for path in (before, after))
-    return Change(clips=old[0], missed=new[1], missed_before=old[1], hours=old[2], alarms=new[3], alarms_before=old[3])
+    old, new = (
+        hear(run, path, most_clips=most_clips, most_hours=most_hours, progress=progress) for path in (before, after)
+    )
+    return Change(
+        clips=old.clips, missed=new.missed, missed_before=old.missed, hours=old.hours, alarms=new.alarms,
+        alarms_before=old.alarms,
+    )  # fmt: skip
 
 
-def _heard(
-    run: FinishedRun, model: Path, sources: Sequence[ClipSource], streams: Sequence[StreamSource], progress: Progress
-) -> tuple[int, int, float, int]:
-    """(clips, missed, hours, false alarms) of one file."""
+def hear(
+    run: FinishedRun,
+    model: Path,
+    *,
+    progress: Progress,
+    most_clips: int | None = None,
+    most_hours: float = MOST_HOURS,
+) -> Decisions:
+    """Let a model file hear what `compare` lets two hear.
+
+    Raises:
+        DataError: a clip or a recording cannot be read.
+    """
     listener, workers = Listener(model=model), run.config.training.processes
     threshold = listener.load().facts.threshold
 
     def named(done: int, total: int, what: str) -> None:
         progress(done, total, f"{model.name}: {what}")
 
+    sources = run.positives("dev", "test")
+    if most_clips is not None and len(sources) > most_clips:
+        sources = [sources[round(place)] for place in np.linspace(0, len(sources) - 1, most_clips)]
+    streams = _recordings(run, most_hours) if most_hours > 0 else []
     clips, refused = score_clips(listener, sources, noise=None, seed=run.config.seed, workers=workers, progress=named)
     heard, unheard = score_streams(listener, streams, floor=_FLOOR, workers=workers, progress=named)
     if refused or unheard:
         raise DataError(f"a clip of the run cannot be read: {(refused or unheard)[0]}; run with --resume to make it")
-    alarms = sum(int(np.count_nonzero(stream.events.scores >= threshold)) for stream in heard)
-    missed = sum(clip.score < threshold for clip in clips)
-    return len(clips), missed, sum(stream.seconds for stream in heard) / 3600, alarms
+    return Decisions(
+        clips=len(clips), missed=sum(clip.score < threshold for clip in clips),
+        hours=sum(stream.seconds for stream in heard) / 3600,
+        alarms=sum(int(np.count_nonzero(stream.events.scores >= threshold)) for stream in heard),
+    )  # fmt: skip
 
 
 def _recordings(run: FinishedRun, most_hours: float) -> list[StreamSource]:

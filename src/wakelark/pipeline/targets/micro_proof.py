@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array, to_int16
+from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, Float32Array, Int16Array, to_int16
 from wakelark.evaluation.events import smooth
 from wakelark.evaluation.stream import hit_score
+from wakelark.features.micro import WINDOW_SAMPLES, micro
 from wakelark.model_card import ModelCard
 from wakelark.models.student import Student
 from wakelark.pipeline.sources import ClipSource, clip_trial
 from wakelark.tflite.run import device_features, run_everywhere
-
-FRAME_SAMPLES = 160
-WINDOW_SAMPLES = 480
-
-Features = Callable[[Int16Array], Float32Array]
-"""The `micro` front end over a stream that starts with this audio: `[N] -> [frames, 40]`, 0 to 26."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +25,10 @@ class FloatMicro:
     Attributes:
         student: in evaluation mode, on the features of ESPHome's front end.
         card: its shift, smoothing and threshold.
-        features_of: that front end.
     """
 
     student: Student
     card: ModelCard
-    features_of: Features
 
     @property
     def frames_per_step(self) -> int:
@@ -59,12 +52,12 @@ class FloatMicro:
         Raises:
             BadAudio: a clip cannot be read.
         """
-        step_s = self.frames_per_step * FRAME_SAMPLES / SAMPLE_RATE
-        first_s = step_s + (WINDOW_SAMPLES - FRAME_SAMPLES) / SAMPLE_RATE
+        step_s = self.frames_per_step * HOP_SAMPLES / SAMPLE_RATE
+        first_s = step_s + (WINDOW_SAMPLES - HOP_SAMPLES) / SAMPLE_RATE
         missed = 0
         for clip in clips:
             trial = clip_trial(clip, noise=None, recordings=[], seed=seed)
-            scores = self.scores(self.features_of(to_int16(trial.audio)))
+            scores = self.scores(micro(to_int16(trial.audio)))
             smoothed = smooth(scores.astype(np.float64), self.card.smoothing_steps)
             missed += hit_score(smoothed, trial, step_s=step_s, first_s=first_s) < self.card.threshold
         return missed
@@ -76,13 +69,14 @@ class EngineFigures:
 
     Attributes:
         engines: their names.
-        apart: the largest difference of a score between any two of them.
+        apart, mean_apart: the largest difference of a score between any two of them, and the largest mean one.
         from_float: the largest difference of a score to the float network, after its receptive field has filled.
         mean_from_float: the mean difference.
     """
 
     engines: Sequence[str]
     apart: float
+    mean_apart: float
     from_float: float
     mean_from_float: float
 
@@ -99,15 +93,17 @@ def compare_engines(data: bytes, network: FloatMicro, audio: Int16Array, *, aren
     Raises:
         ModelError: an interpreter does not run it.
     """
-    features = network.features_of(audio)
+    features = micro(audio)
     features = features[: len(features) // network.frames_per_step * network.frames_per_step]
     heard = run_everywhere(data, device_features(features), arena_bytes=arena_bytes)
     scores = list(heard.values())
+    pairs = [np.abs(one - other) for one in scores for other in scores]
     filled = network.student.receptive_field_frames // network.frames_per_step
     differences = np.abs(scores[0] - network.scores(features))[filled:]
     return EngineFigures(
         engines=tuple(heard),
-        apart=max(float(np.abs(one - other).max()) for one in scores for other in scores),
+        apart=max(float(pair.max()) for pair in pairs),
+        mean_apart=max(float(pair.mean()) for pair in pairs),
         from_float=float(differences.max()),
         mean_from_float=float(differences.mean()),
     )

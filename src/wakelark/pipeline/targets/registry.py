@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from wakelark.errors import ConfigError
+from wakelark.pipeline.targets.esphome import EsphomeTarget
 from wakelark.pipeline.targets.onnx import OnnxTarget
 from wakelark.pipeline.targets.openwakeword import OpenWakeWordTarget
 from wakelark.pipeline.targets.target import Target
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenWakeWordTarget())
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenWakeWordTarget(), EsphomeTarget())
 """A new target is a file of its own beside this one, and an entry here."""
 
 
