@@ -1,4 +1,4 @@
-"""`wakelark lint`: published models boot, each broken variant is refused for its own reason, hostile files crash nothing."""
+"""`wakelark lint`: published models boot, broken ones are refused for their own reason, hostile files crash nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from wakelark.errors import ModelError
 from wakelark.tflite import quantise
 from wakelark.tflite.builder import ModelBuilder
 from wakelark.tflite.lint import lint_file
+from wakelark.tflite.lint_manifest import lint_manifest
 from wakelark.tflite.lint_model import lint_model
 from wakelark.tflite.manifest import manifest_for
 from wakelark.tflite.micro_graph import MicroGraph
@@ -113,15 +114,26 @@ def test_our_own_boots_and_has_nothing_to_complain_about(tmp_path: Path) -> None
         ({"micro": {"sliding_window_size": 0}}, "micro.sliding_window_size: is 0"),
         ({"micro": {"feature_step_size": 40}}, "micro.feature_step_size: is 40"),
         ({"micro": {"minimum_esphome_version": "2024.7"}}, "a full version such as 2024.7.0"),
+        ({"model": "\ud800"}, "model: is"),
+    ],
+)
+def test_a_manifest_is_refused_for_its_own_reason(changes: dict[str, Any], said: str) -> None:
+    found = [finding.text for finding in lint_manifest(json.dumps(manifest(**changes)).encode()).findings]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
         ({"micro": {"tensor_arena_size": 4096}}, "needs 20,320 bytes on this machine; set it to 28448"),
         ({"micro": {"tensor_arena_size": 10**9}}, "no device has that much memory"),
         ({"model": "other.tflite"}, "put the .tflite file that the manifest names beside it"),
         ({"model": "n" * 5000}, "model: cannot read"),
-        ({"model": "\ud800"}, "model: is"),
         ({"model": "/dev/zero"}, "is no file but a device or a pipe"),
     ],
 )
-def test_a_manifest_is_refused_for_its_own_reason(
+def test_a_manifest_is_refused_for_what_it_says_of_the_model(
     changes: dict[str, Any], said: str, tmp_path: Path, jarvis: bytes
 ) -> None:
     found = fatal(write(tmp_path, manifest(**changes), jarvis))
@@ -233,12 +245,12 @@ def test_a_model_is_refused_for_its_own_reason(change: Any, said: str, jarvis: b
 
 
 def test_what_the_interpreter_refuses_is_told(jarvis: bytes) -> None:
-    """All operators are known, but one gets a tensor that it cannot take."""
+    """All operators are known, but the sigmoid is to write 16 bits from 8."""
 
     def change(model: Any) -> None:
         graph = model.subgraphs[0]
-        conv = next(o for o in graph.operators if model.operatorCodes[o.opcodeIndex].builtinCode == Op.CONV_2D)
-        conv.inputs = [conv.inputs[0], conv.inputs[0], conv.inputs[2]]
+        sigmoid = next(o for o in graph.operators if model.operatorCodes[o.opcodeIndex].builtinCode == Op.LOGISTIC)
+        graph.tensors[sigmoid.outputs[0]].type = litert.TensorType.INT16
 
     found = [finding.text for finding in lint_model(broken(jarvis, change)).findings if finding.fatal]
     assert len(found) == 1
