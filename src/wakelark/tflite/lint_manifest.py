@@ -148,11 +148,10 @@ def _advice(content: dict[str, object], micro: dict[str, object]) -> list[Findin
     """What is accepted, but surprises."""
     found: list[Finding] = []
     cutoff, step = micro.get("probability_cutoff"), micro.get("feature_step_size")
-    known = isinstance(cutoff, int | float) and _MICRO["probability_cutoff"].fits(cutoff)
-    if known and math.floor(cutoff * _CUTOFF_STEPS) == _NEVER:
+    if isinstance(cutoff, int | float) and 0 < cutoff <= 1 and math.floor(cutoff * _CUTOFF_STEPS) == _NEVER:
         remedy = "the highest score is 255/256: choose at most 0.99"
         found.append(warning("micro.probability_cutoff", f"is {cutoff}: it will never fire", remedy))
-    if _is_whole(step) and step != FEATURE_STEP_MS:
+    if _MICRO["feature_step_size"].fits(step) and step != FEATURE_STEP_MS:
         remedy = f"all models of a device must share it, and published ones have {FEATURE_STEP_MS}"
         found.append(warning("micro.feature_step_size", f"is {step}", remedy))
     if content.get("wake_word") == VAD_WORD:

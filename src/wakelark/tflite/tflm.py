@@ -65,12 +65,11 @@ def measure_arena(data: bytes) -> Arena:
     with tempfile.TemporaryDirectory(prefix="wakelark-") as folder:
         model = Path(folder) / "model.tflite"
         model.write_bytes(data)
-        _, high, reason = _narrow(model, MOST_ARENA_BYTES - 2 * ALIGNMENT_BYTES, MOST_ARENA_BYTES + 1)
-        if high > MOST_ARENA_BYTES:
-            return Arena(None, reason)
-        low = 0
+        low, high, reason = 0, MOST_ARENA_BYTES + 1, ""
         for _ in range(_MOST_WORKERS):
             low, high, reason = _narrow(model, low, high)
+            if high > MOST_ARENA_BYTES:
+                return Arena(None, reason)
             if high - low <= ALIGNMENT_BYTES:
                 return Arena(high, "")
         return Arena(None, reason)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tflite_micro.python.tflite_micro import runtime
 
-from wakelark.tflite.tflm import ALIGNMENT_BYTES
+from wakelark.tflite.tflm import ALIGNMENT_BYTES, MOST_ARENA_BYTES
 
 _MEMORY_LIMIT_BYTES = 4 * 2**30
 _CPU_LIMIT_S = 300
@@ -33,6 +33,11 @@ def main(words: list[str]) -> int:
         np.save(words[4], _scores(data, int(words[2]), np.load(words[3], allow_pickle=False)))
         return 0
     low, high = int(words[2]), int(words[3])
+    if high > MOST_ARENA_BYTES:
+        # First of all the largest, so that a model that runs nowhere is known at once.
+        if not _boots(data, MOST_ARENA_BYTES):
+            return 0
+        high = MOST_ARENA_BYTES
     while high - low > ALIGNMENT_BYTES:
         middle = (low + high) // 2 // ALIGNMENT_BYTES * ALIGNMENT_BYTES
         low, high = (low, middle) if _boots(data, middle) else (middle, high)
