@@ -15,6 +15,7 @@ from wakelark.errors import ModelError
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 from wakelark.models.saved import load_heads, load_student, save_heads, save_student
 from wakelark.models.student import Student
+from wakelark.models.trunk import MICRO
 
 
 def student() -> Student:
@@ -42,6 +43,17 @@ def test_a_student_comes_back(tmp_path: Path) -> None:
     assert not after.training
     assert after.trunk.statistics_fixed
     assert (after.head.dropout.p, after.state_size) == (0.25, before.state_size)
+
+
+def test_a_student_for_devices_comes_back(tmp_path: Path) -> None:
+    before = Student(
+        channels=8, kernels=(3, 5), rank=4, templates=6, taps=3, dilation=2, dropout=0.0, front_end=MICRO
+    ).eval()
+    save_student(before, tmp_path / "student.safetensors")
+    after = load_student(tmp_path / "student.safetensors")
+    features = torch.randn(2, 40, 150)
+    assert torch.equal(after(features), before(features))
+    assert (after.step_samples, after.receptive_field_samples) == (480, before.receptive_field_samples)
 
 
 def test_heads_come_back_with_their_calibration(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from wakelark.config import StudentConfig
 from wakelark.errors import ConfigError
 from wakelark.models.build import STUDENTS, build_student
 from wakelark.models.student import Student
+from wakelark.models.trunk import MICRO
 
 
 def default_student() -> Student:
@@ -41,6 +42,42 @@ def test_reach_in_time() -> None:
     assert student.step_samples == 640
     assert student(torch.zeros(2, 40, 149)).shape == (2, 1)
     assert student(torch.zeros(2, 40, 198)).shape == (2, 13)
+
+
+def micro_student() -> Student:
+    config = StudentConfig(trunk="none", channels=8, kernels=(3, 5, 7, 7, 7), head_taps=13)
+    student = build_student(config, front_end=MICRO)
+    assert isinstance(student, Student)
+    return student
+
+
+def test_reach_in_time_on_the_front_end_of_devices() -> None:
+    student = micro_student()
+    assert student.trunk.receptive_field_frames == 77  # 5 + 3 * 24
+    assert student.receptive_field_frames == 149
+    assert student.receptive_field_samples == 148 * 160 + 480
+    assert (student.step_samples, student.trunk.front.stride) == (480, (3,))
+    assert student(torch.zeros(2, 40, 198)).shape == (2, 17)
+
+
+@pytest.mark.parametrize("split", [[3] * 80, [240], [3, 15, 102, 120]])
+def test_a_stream_of_30_ms_steps_gives_what_a_clip_gives(split: list[int]) -> None:
+    student = settled(micro_student())
+    frames = torch.randn(3, 40, 240)
+    with torch.inference_mode():
+        whole = student(frames[:, :, 1:])  # the state stands for two frames: steps start at 3 s - 2
+        state, logits = torch.zeros(3, student.state_size), []
+        for piece in frames.split(split, dim=2):
+            said, state = student.stream(piece, state)
+            logits.append(said)
+    torch.testing.assert_close(torch.cat(logits, 1)[:, -whole.shape[1] :], whole, atol=1e-5, rtol=1e-5)
+
+
+def test_a_trunk_for_another_front_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="small was made for the front end logmel"):
+        build_student(StudentConfig(trunk="small"), front_end=MICRO)
+    with pytest.raises(ConfigError, match="bc_resnet hears through logmel only"):
+        build_student(StudentConfig(trunk="none", architecture="bc_resnet"), front_end=MICRO)
 
 
 def test_logits_depend_on_the_receptive_field_and_on_nothing_else() -> None:

@@ -11,7 +11,7 @@ from wakelark.export.graph import StreamGraph
 from wakelark.features.logmel import BANDS
 from wakelark.features.spectrum import Float64Array
 from wakelark.models.student import PhraseHead, Student
-from wakelark.models.trunk import FRONT_KERNEL, STEP_FRAMES, SeparableBlock
+from wakelark.models.trunk import FRONT_KERNEL, LOGMEL, STEP_FRAMES, SeparableBlock
 
 
 def build_student_graph(student: Student, shift: float) -> tuple[StreamGraph, str]:
@@ -23,6 +23,8 @@ def build_student_graph(student: Student, shift: float) -> tuple[StreamGraph, st
 
     Shape of the scores: `[1, n / 640]`
     """
+    if student.front_end != LOGMEL:
+        raise TypeError(f"the graph holds the front end {LOGMEL.name}, the student was trained on another")
     graph = StreamGraph("wakelark_tiny")
     frames = graph.node("Unsqueeze", [add_logmel(graph), graph.ints([0, 2])])
     kept = FRONT_KERNEL - STEP_FRAMES

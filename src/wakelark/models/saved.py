@@ -22,6 +22,7 @@ from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 from wakelark.models.student import Student
+from wakelark.models.trunk import FRONT_ENDS, LOGMEL
 
 FORMAT_VERSION = 1
 _KEY = "wakelark_network"
@@ -76,6 +77,7 @@ def _shape_of(student: AnyStudent) -> dict[str, object]:
     head = student.head
     return {
         "architecture": "ds_tcn",
+        "front_end": student.front_end.name,
         "channels": student.trunk.channels,
         "kernels": list(student.trunk.kernels),
         "statistics_fixed": student.trunk.statistics_fixed,
@@ -97,6 +99,7 @@ def _ds_tcn(shape: Mapping[str, Any]) -> Student:
     student = Student(
         channels=shape["channels"], kernels=shape["kernels"], rank=shape["rank"], templates=shape["templates"],
         taps=shape["taps"], dilation=shape["dilation"], dropout=shape["dropout"],
+        front_end=FRONT_ENDS[shape.get("front_end", LOGMEL.name)],  # files of before there were two
     )  # fmt: skip
     student.trunk.statistics_fixed = bool(shape["statistics_fixed"])
     return student

@@ -2,6 +2,8 @@
 
     log-mel [B, 40, T] -> trunk (a step = 40 ms) [B, C, S] -> head -> logits [B, L]
 
+For ESPHome's devices the same network hears the frames of their `micro` front end, a step = 30 ms.
+
 Nothing is padded in time, so a clip gives what a stream gives after its receptive field is full.
 """
 
@@ -14,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from wakelark.audio import HOP_SAMPLES
 from wakelark.features.logmel import BANDS
-from wakelark.features.spectrum import WINDOW_SAMPLES
-from wakelark.models.trunk import FRONT_KERNEL, STEP_FRAMES, STEP_SAMPLES, Trunk
+from wakelark.models.trunk import FRONT_KERNEL, LOGMEL, FrontEnd, Trunk
 
 
 class PhraseHead(nn.Module):
@@ -68,9 +68,10 @@ class Student(nn.Module):
     Args:
         channels, kernels: of the trunk.
         rank, templates, taps, dilation, dropout: of the head.
+        front_end: what the frames come from.
 
-    Shape: `[B, 40, T] -> [B, L]` with `L = (T - receptive_field_frames) // 4 + 1`; logit l has heard the frames
-    `4 l` to `4 l + receptive_field_frames`.
+    Shape: `[B, 40, T] -> [B, L]` with `L = (T - receptive_field_frames) // f + 1` and f the front end's frames per
+    step (4 for log-mel, 3 for `micro`); logit l has heard the frames `f l` to `f l + receptive_field_frames`.
 
     >>> student = Student(
     ...     channels=16, kernels=(3, 5), rank=4, templates=8, taps=10, dilation=2, dropout=0.0
@@ -78,8 +79,6 @@ class Student(nn.Module):
     >>> student.receptive_field_frames, student(torch.zeros(2, 40, 198)).shape
     (101, torch.Size([2, 25]))
     """
-
-    step_samples = STEP_SAMPLES
 
     def __init__(
         self,
@@ -91,28 +90,39 @@ class Student(nn.Module):
         taps: int,
         dilation: int,
         dropout: float,
+        front_end: FrontEnd = LOGMEL,
     ) -> None:
         super().__init__()
-        self.trunk = Trunk(channels=channels, kernels=kernels)
+        self.trunk = Trunk(channels=channels, kernels=kernels, front_end=front_end)
         self.head = PhraseHead(
             channels=channels, rank=rank, templates=templates, taps=taps, dilation=dilation, dropout=dropout
         )
 
     @property
+    def front_end(self) -> FrontEnd:
+        """What it hears through."""
+        return self.trunk.front_end
+
+    @property
+    def step_samples(self) -> int:
+        """Samples between two logits."""
+        return self.front_end.step_samples
+
+    @property
     def receptive_field_frames(self) -> int:
-        """Log-mel frames that one logit has heard."""
-        return self.trunk.receptive_field_frames + STEP_FRAMES * self.head.steps_before
+        """Frames that one logit has heard."""
+        return self.trunk.receptive_field_frames + self.front_end.step_frames * self.head.steps_before
 
     @property
     def receptive_field_samples(self) -> int:
         """Samples that one logit has heard."""
-        return (self.receptive_field_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+        return self.front_end.samples(self.receptive_field_frames)
 
     @property
     def state_size(self) -> int:
-        """Length of the flat state of `stream`: one frame, `kernel - 1` steps before each block, the head's past."""
+        """Length of the flat state of `stream`: a frame (`micro`: 2), `kernel - 1` steps per block, the head's past."""
         blocks = self.trunk.channels * sum(kernel - 1 for kernel in self.trunk.kernels)
-        return BANDS * (FRONT_KERNEL - STEP_FRAMES) + blocks + self.head.rank * self.head.steps_before
+        return BANDS * (FRONT_KERNEL - self.front_end.step_frames) + blocks + self.head.rank * self.head.steps_before
 
     @override
     def forward(self, features: Tensor) -> Tensor:
@@ -124,7 +134,7 @@ class Student(nn.Module):
         In evaluation mode this gives the logits of `forward` over all frames so far, once
         `receptive_field_frames` have gone in. The exported graph works the same way.
 
-        Shape: `[B, 40, 4 n], [B, state_size] -> [B, n], [B, state_size]`
+        Shape: `[B, 40, f n], [B, state_size] -> [B, n], [B, state_size]`, f frames per step
         """
         kept: list[Tensor] = []
         position = 0
@@ -144,7 +154,7 @@ class Student(nn.Module):
 
 
 def _trunk_steps(trunk: Trunk, features: Tensor, remember: Callable[[Tensor, int], Tensor]) -> Tensor:
-    frames = remember(features, FRONT_KERNEL - STEP_FRAMES)
+    frames = remember(features, FRONT_KERNEL - trunk.front_end.step_frames)
     values = functional.relu(trunk.front_norm(trunk.front(frames)))
     for block, kernel in zip(trunk.blocks, trunk.kernels, strict=True):
         values = block(remember(values, kernel - 1))

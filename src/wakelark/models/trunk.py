@@ -2,24 +2,56 @@
 
     log-mel [B, 40, T] -> conv, kernel 5, stride 4 (a step = 40 ms) -> residual depthwise-separable blocks -> [B, C, S]
 
-With the default kernels a step has heard 77 frames, the span of one speech embedding (76 mel frames), so a trunk can
-be trained to give what the embedding gives at the same right edge.
+On the `micro` front end of ESPHome's devices the stride is 3 (a step = 30 ms), as their firmware calls its models. With
+the default kernels of either a step has heard 77 frames, the span of one speech embedding (76 mel frames), so a trunk
+can be trained to give what the embedding gives at the same right edge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
 from wakelark.audio import HOP_SAMPLES
+from wakelark.features import micro, spectrum
 from wakelark.features.logmel import BANDS
 
 FRONT_KERNEL = 5
 STEP_FRAMES = 4
 STEP_SAMPLES = STEP_FRAMES * HOP_SAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """What a student hears through: 40 bands every 10 ms.
+
+    Attributes:
+        name: "logmel" or "micro".
+        step_frames: frames that the student takes per step.
+        window_samples: samples that a frame covers.
+    """
+
+    name: str
+    step_frames: int
+    window_samples: int
+
+    @property
+    def step_samples(self) -> int:
+        return self.step_frames * HOP_SAMPLES
+
+    def samples(self, frames: int) -> int:
+        """Samples that so many frames in a row cover."""
+        return (frames - 1) * HOP_SAMPLES + self.window_samples
+
+
+LOGMEL = FrontEnd("logmel", STEP_FRAMES, spectrum.WINDOW_SAMPLES)
+MICRO = FrontEnd("micro", 3, micro.WINDOW_SAMPLES)
+FRONT_ENDS = {front_end.name: front_end for front_end in (LOGMEL, MICRO)}
+assert micro.BANDS == BANDS
 
 
 class SeparableBlock(nn.Module):
@@ -44,18 +76,19 @@ class SeparableBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Features every 40 ms.
+    """Features every step: 40 ms on log-mel, 30 ms on the `micro` front end.
 
     Args:
         channels: width of every layer.
-        kernels: taps of each block's depthwise convolution, in steps of 40 ms.
+        kernels: taps of each block's depthwise convolution, in steps.
+        front_end: what the frames come from.
 
     Attributes:
         statistics_fixed: batch norms keep their statistics in training, too. A trunk that was trained on many hours
             knows them better than a phrase's batches, which are alike.
 
-    Shape: `[B, 40, T] -> [B, C, S]` with `S = (T - receptive_field_frames) // 4 + 1`; step s has heard the frames
-    `4 s` to `4 s + receptive_field_frames`.
+    Shape: `[B, 40, T] -> [B, C, S]` with `S = (T - receptive_field_frames) // f + 1` and f the front end's frames per
+    step; step s has heard the frames `f s` to `f s + receptive_field_frames`.
 
     >>> import torch
     >>> trunk = Trunk(channels=16, kernels=(3, 3, 5, 5, 7))
@@ -63,19 +96,20 @@ class Trunk(nn.Module):
     (77, torch.Size([2, 16, 31]))
     """
 
-    def __init__(self, *, channels: int, kernels: Sequence[int]) -> None:
+    def __init__(self, *, channels: int, kernels: Sequence[int], front_end: FrontEnd = LOGMEL) -> None:
         super().__init__()
         self.channels = channels
         self.kernels = tuple(kernels)
+        self.front_end = front_end
         self.statistics_fixed = False
-        self.front = nn.Conv1d(BANDS, channels, FRONT_KERNEL, stride=STEP_FRAMES, bias=False)
+        self.front = nn.Conv1d(BANDS, channels, FRONT_KERNEL, stride=front_end.step_frames, bias=False)
         self.front_norm = nn.BatchNorm1d(channels)
         self.blocks = nn.ModuleList(SeparableBlock(channels=channels, kernel=kernel) for kernel in kernels)
 
     @property
     def receptive_field_frames(self) -> int:
-        """Log-mel frames that one step has heard."""
-        return FRONT_KERNEL + STEP_FRAMES * sum(kernel - 1 for kernel in self.kernels)
+        """Frames that one step has heard."""
+        return FRONT_KERNEL + self.front_end.step_frames * sum(kernel - 1 for kernel in self.kernels)
 
     @override
     def train(self, mode: bool = True) -> Trunk:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wakelark.corpus.cache import write_atomically
 from wakelark.errors import ModelError
-from wakelark.models.trunk import Trunk
+from wakelark.models.trunk import FRONT_ENDS, LOGMEL, FrontEnd, Trunk
 
 FORMAT_VERSION = 1
 SHIPPED = ("small", "large")
@@ -35,12 +35,14 @@ class TrunkFile:
 
     Attributes:
         channels, kernels: its shape.
+        front_end: what it hears through.
         weights: of a `Trunk` of that shape.
         provenance: how it was made: data, licences, steps, explained variance; JSON values.
     """
 
     channels: int
     kernels: tuple[int, ...]
+    front_end: FrontEnd
     weights: dict[str, Tensor]
     provenance: Mapping[str, object]
 
@@ -52,7 +54,8 @@ def save_trunk(trunk: Trunk, path: Path, *, provenance: Mapping[str, object]) ->
         SetupError: the disk is full or may not be written.
     """
     card = {
-        "format": FORMAT_VERSION, "channels": trunk.channels, "kernels": list(trunk.kernels), "provenance": provenance,
+        "format": FORMAT_VERSION, "front_end": trunk.front_end.name, "channels": trunk.channels,
+        "kernels": list(trunk.kernels), "provenance": provenance,
     }  # fmt: skip
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trunk.state_dict().items()}
     write_atomically(path, save(weights, {"wakelark_trunk": json.dumps(card)}))
@@ -76,9 +79,10 @@ def load_trunk(name: str) -> TrunkFile:
             raise ModelError(f"{path} is a trunk of format {card['format']}, this wakelark reads {FORMAT_VERSION}")
         found = TrunkFile(
             channels=int(card["channels"]), kernels=tuple(int(kernel) for kernel in card["kernels"]),
+            front_end=FRONT_ENDS[card.get("front_end", LOGMEL.name)],  # files of before there were two
             weights=weights, provenance=card["provenance"],
         )  # fmt: skip
-        Trunk(channels=found.channels, kernels=found.kernels).load_state_dict(found.weights)
+        Trunk(channels=found.channels, kernels=found.kernels, front_end=found.front_end).load_state_dict(found.weights)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path} is not a whole trunk of wakelark ({error}); {remedy}") from error
     return found

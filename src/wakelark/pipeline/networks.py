@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE
 from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
-from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.models.build import AnyStudent
 from wakelark.models.heads import HeadEnsemble
 
@@ -21,7 +20,10 @@ _BLOCK = 20_000  # feature frames scored at a time: bounds the memory of long st
 
 
 class Features(Protocol):
-    """What a clip or a stream offers: log-mel `[T, 40]` and embeddings `[E, 96]`, float16."""
+    """What a clip or a stream offers: log-mel `[T, 40]` and embeddings `[E, 96]`, float16.
+
+    For a student on the `micro` front end `logmel` holds that front end's frames: they are its log-mel.
+    """
 
     @property
     def logmel(self) -> NDArray[np.float16]: ...
@@ -65,14 +67,14 @@ class AccurateNetwork(Network):
 
 
 class TinyNetwork(Network):
-    """The student on log-mel frames."""
+    """The student on the frames of its front end."""
 
     def __init__(self, student: AnyStudent) -> None:
         self.student = student.eval()
         self.receptive = student.receptive_field_frames
         self.stride = student.step_samples // HOP_SAMPLES
         self.step_s = student.step_samples / SAMPLE_RATE
-        self.first_s = ((self.receptive - 1) * HOP_SAMPLES + WINDOW_SAMPLES) / SAMPLE_RATE
+        self.first_s = student.receptive_field_samples / SAMPLE_RATE
 
     @override
     def logits(self, features: Features) -> NDArray[np.float32]:

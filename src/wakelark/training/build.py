@@ -13,7 +13,6 @@ from wakelark.audio import HOP_SAMPLES
 from wakelark.config import Config
 from wakelark.errors import ConfigError
 from wakelark.features.embedding import EMBEDDING_HOP_SAMPLES, EMBEDDING_SPAN_SAMPLES
-from wakelark.features.spectrum import WINDOW_SAMPLES
 from wakelark.losses.embedding import Whitening
 from wakelark.models.build import AnyStudent
 from wakelark.models.student import Student
@@ -118,7 +117,9 @@ def build_regression(config: Config, *, model: nn.Module, embeddings: NDArray[np
     # Whole views, so that every place in a view has its share.
     every = -(-embeddings.shape[0] * embeddings.shape[1] // _WHITENING_ROWS)
     few = embeddings[::every].reshape(-1, embeddings.shape[2])
-    span = (model.trunk.receptive_field_frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+    span = model.receptive_field_samples - HOP_SAMPLES * (
+        model.receptive_field_frames - model.trunk.receptive_field_frames
+    )
     return EmbeddingRegression(
         channels=model.trunk.channels,
         whitening=Whitening.fit(torch.from_numpy(few.astype(np.float32)), components=config.trunk.components),
