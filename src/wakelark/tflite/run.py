@@ -46,6 +46,9 @@ def installed_runtimes() -> list[str]:
 def run_everywhere(data: bytes, frames: Int8Array, *, arena_bytes: int) -> Mapping[str, Float32Array]:
     """Scores in every runtime that is installed, by its name.
 
+    They are not equal: each rounds its sums in its own way, and what one layer rounds otherwise the next ones carry on.
+    Where a score rises from 0 to 1 within a few steps, two runtimes are a tenth apart now and then.
+
     Args:
         data: a `.tflite` file of one's own: two of the runtimes trust it.
         frames: quantised features, a whole number of steps.
