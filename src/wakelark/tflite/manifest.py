@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from wakelark.errors import ModelError
 from wakelark.model_card import ModelCard
-from wakelark.tflite.micro_graph import MicroFacts
+from wakelark.tflite.facts import MicroFacts
 from wakelark.tflite.tflm import ALIGNMENT_BYTES
 
 MANIFEST_VERSION = 2
