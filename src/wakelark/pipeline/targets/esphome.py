@@ -32,6 +32,7 @@ APART, MEAN_APART = 16 / 256, 3 / 256
 """Between two interpreters, whose kernels round differently: of a score, at most and on average."""
 CALIBRATION_S = 120
 AUTHOR = "wakelark"
+PRESET = "normal"
 _INSTALL = """\
 Put `{stem}.json` and `{stem}.tflite` beside the device's YAML:
 
@@ -127,7 +128,10 @@ def _smallest_arena(data: bytes) -> int:
 
 
 def _write_files(folder: Path, stem: str, model: MicroModel, card: ModelCard, smallest: int) -> MicroManifest:
-    manifest = manifest_for(card, model=f"{stem}.tflite", author=AUTHOR, website="", smallest_arena_bytes=smallest)
+    manifest = manifest_for(
+        card, threshold=card.preset(PRESET).threshold, model=f"{stem}.tflite", author=AUTHOR, website="",
+        smallest_arena_bytes=smallest,
+    )  # fmt: skip
     write_atomically(folder / f"{stem}.tflite", model.data)
     write_atomically(folder / f"{stem}.json", manifest.to_json().encode())
     details = side_file(card, model.facts, smallest_arena_bytes=smallest)
