@@ -73,6 +73,11 @@ def test_sizes_of_a_configuration_are_told(tmp_path: Path) -> None:
     assert (configuration.status, onnx.name, head.name) == ("ok", "sizes: onnx", "sizes: openwakeword")
     assert "model_tiny.onnx 22" in onnx.detail  # kB
     assert "kB per stream" in onnx.detail
+    (tmp_path / "c.yaml").write_text("phrase: alexa\ntargets: [esphome]\n")
+    assert "of 20 variables" in check_config(tmp_path / "c.yaml")[-1].detail
+    (tmp_path / "c.yaml").write_text("phrase: alexa\ntargets: [esphome]\nmicro:\n  channels: 200\n  trunk: none\n")
+    failed = check_config(tmp_path / "c.yaml")[-1]
+    assert (failed.status, "bytes, at most 240,000 fit" in failed.detail) == ("fail", True)
     (tmp_path / "c.yaml").write_text("phrase: alexa\nstudent:\n  trunk: absent.safetensors\n")
     assert [check.status for check in check_config(tmp_path / "c.yaml")] == ["ok", "fail"]
 

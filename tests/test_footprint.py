@@ -10,6 +10,7 @@ import pytest
 import torch
 from tflite_micro import runtime
 
+from wakelark.cli import main
 from wakelark.config import Config
 from wakelark.errors import ConfigError
 from wakelark.export.onnx import export_student, student_facts
@@ -108,3 +109,14 @@ def test_a_student_that_fits_no_chip_is_refused_with_the_numbers() -> None:
         check_micro_fits(student("too large"))
     with pytest.raises(ConfigError, match=r"21 resource variables; the firmware has room for 20"):
         check_micro_fits(student("too deep"))
+
+
+def test_training_for_a_chip_that_has_no_room_is_refused_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "alexa", "--for", "esphome", "--set", "micro.trunk=none", "--set", "micro.channels=200"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--out", str(tmp_path / "run")])
+    assert stop.value.code == 2
+    assert "at most 240,000 fit" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -52,6 +52,10 @@ def train(
         from wakelark.pipeline.teachers import check_teachers
 
         check_teachers(settings)
+    from wakelark.pipeline.micro import check_micro
+
+    if footprint := check_micro(settings):
+        note(f"for ESPHome: {footprint.text}")
     announce_fetch(settings.corpus.recordings)
     from wakelark.pipeline.summary import summary_text
     from wakelark.pipeline.train import train as run_train

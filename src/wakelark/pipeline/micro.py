@@ -28,9 +28,11 @@ from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.micro_model import MicroCard, MicroRun
 from wakelark.pipeline.networks import TinyNetwork
+from wakelark.pipeline.sizes import micro_size
 from wakelark.pipeline.student import StudentJob, train_student
 from wakelark.pipeline.threshold import fit_operating_point
 from wakelark.pipeline.views import development_positives, development_row
+from wakelark.tflite.footprint import MicroFootprint
 from wakelark.training.clip_features import ClipFeatures
 from wakelark.training.micro_features import (
     MICRO_VERSION,
@@ -61,14 +63,19 @@ def asks_micro(config: Config) -> bool:
     return TARGET in config.targets
 
 
-def check_micro(config: Config) -> None:
-    """Check, before anything is made, that the front end is installed where a model for devices is asked for.
+def check_micro(config: Config) -> MicroFootprint | None:
+    """Where a model for devices is asked for: check, before anything is made, that the front end is installed and that
+    a device has room for the model; returns what it will take.
 
     Raises:
-        SetupError: it is not.
+        SetupError: the front end is not installed.
+        ConfigError: no device has room for it; with the numbers.
+        ModelError: its trunk is missing or damaged.
     """
-    if asks_micro(config):
-        StreamingMicro()
+    if not asks_micro(config):
+        return None
+    StreamingMicro()
+    return micro_size(micro_config(config))
 
 
 def micro_config(config: Config) -> Config:
