@@ -92,7 +92,9 @@ def test_our_own_boots_and_has_nothing_to_complain_about(tmp_path: Path) -> None
     model = build_micro_student(micro_student(), shift=0.0, features=micro_features())
     arena = measure_arena(model.data).smallest_bytes
     assert arena is not None
-    told = manifest_for(tiny_card(), model="hey_jarvis.tflite", author="me", website="", smallest_arena_bytes=arena)
+    told = manifest_for(
+        tiny_card(), threshold=0.5, model="hey_jarvis.tflite", author="me", website="", smallest_arena_bytes=arena
+    )
     result = lint_file(write(tmp_path, told.to_json(), model.data))
     assert result.findings == []
     assert result.boots
