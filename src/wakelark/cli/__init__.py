@@ -33,6 +33,7 @@ VERBS = {
     "detect": "Find the phrase in audio files.",
     "score": "The raw scores of a model over an audio file.",
     "listen": "Listen on the microphone.",
+    "serve": "A Wyoming wake service for Home Assistant and satellites.",
     "trunk": "Distil the student's phrase-free trunk from the speech embedding, once for all phrases.",
     "doctor": "What this machine has, what is missing, what to do.",
 }

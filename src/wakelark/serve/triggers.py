@@ -31,7 +31,7 @@ MAX_BYTES = 100_000_000
 FREE_BYTES = 500_000_000
 """So much of the disk stays free."""
 
-_OURS = re.compile(r"\d{8}T\d{6}-\d{6}_[\w.-]+_0\.\d\d|\d{8}T\d{6}-\d{6}_[\w.-]+_1\.00")
+_OURS = re.compile(r"\d{8}T\d{6}-\d{6}_[\w.-]+_[01]\.\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class TriggerFolder:
         (self.folder / f"{stem}.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
         part = self.folder / f"{stem}.part"
         write_wav(part, trigger.audio)
-        target = part.with_suffix(".wav") if part.suffix == ".part" else part
+        target = part.with_suffix(".wav")
         os.replace(part, target)
         self._delete_oldest()
         return target
