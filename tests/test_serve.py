@@ -7,13 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from .tiny_model import write_tiny_model
 from wyoming.audio import AudioChunk, AudioStart
 from wyoming.client import AsyncClient
 from wyoming.event import Event
 from wyoming.info import Describe, Info
 from wyoming.wake import Detect, Detection
-from .wyoming_server import LOUD_MS, answers, client_of, loud_after_silence, running, say, two_models
 
 from wakelark.audio import read_audio
 from wakelark.errors import BusyError, ConfigError, DataError, ModelError, SetupError
@@ -21,6 +19,9 @@ from wakelark.runtime.detector import Detector
 from wakelark.serve.models import FiresAt, find_models, load_models
 from wakelark.serve.server import Address, WakeServer
 from wakelark.serve.triggers import TriggerFolder
+
+from .tiny_model import write_tiny_model
+from .wyoming_server import LOUD_MS, answers, client_of, loud_after_silence, running, say, two_models
 
 
 def kinds(events: list[Event]) -> list[str]:
@@ -64,7 +65,7 @@ def test_a_detection_names_the_model_and_the_moment_the_detector_gives(tmp_path:
     assert LOUD_MS < round(1000 * hit.time_s) < LOUD_MS + 400
 
 
-def as_int16(pcm: bytes):  # noqa: ANN201
+def as_int16(pcm: bytes):
     import numpy as np
 
     return np.frombuffer(pcm, np.int16)
@@ -230,9 +231,8 @@ def test_the_socket_of_a_killed_server_is_taken_over(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with running(two_models(tmp_path)) as first:
-            async with WakeServer([], first.address, version="1"):
-                pass
+        async with running(two_models(tmp_path)) as first, WakeServer([], first.address, version="1"):
+            pass
 
     with pytest.raises(BusyError, match="another program already listens"):
         asyncio.run(scenario())

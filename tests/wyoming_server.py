@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
-from .tiny_model import write_tiny_model
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
 from wyoming.event import Event
@@ -17,6 +16,8 @@ from wakelark.serve.models import FiresAt, ServedModel, load_models
 from wakelark.serve.protocol import Limits
 from wakelark.serve.server import Address, WakeServer
 from wakelark.serve.triggers import TriggerFolder
+
+from .tiny_model import write_tiny_model
 
 RATE = 16_000
 LOUD_MS = 1000
@@ -51,8 +52,14 @@ def client_of(server: WakeServer) -> AsyncClient:
 
 
 async def say(
-    client: AsyncClient, pcm: bytes, *, rate: int = RATE, channels: int = 1, timestamps: int | None = None, size: int = 2048
-) -> None:  # fmt: skip
+    client: AsyncClient,
+    pcm: bytes,
+    *,
+    rate: int = RATE,
+    channels: int = 1,
+    timestamps: int | None = None,
+    size: int = 2048,
+) -> None:
     """A whole stream: start, chunks of `size` bytes, stop."""
     await client.write_event(AudioStart(rate=rate, width=2, channels=channels).event())
     for start in range(0, len(pcm), size):

@@ -155,6 +155,7 @@ class Client:
             async with asyncio.timeout(self._limits.write_s):
                 await async_write_event(event, self._writer)
         except TimeoutError:
+            self._writer.transport.abort()  # closing would wait for what the client does not read
             raise ProtocolError(f"did not read its answers for {self._limits.write_s:g} s") from None
 
 
