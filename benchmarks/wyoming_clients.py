@@ -77,9 +77,7 @@ def main() -> None:
     lags = [lag for client in measured for lag in client.lags_ms]
     p50, p99 = np.percentile(lags, [50, 99])
     print(f"   all {p50:12.1f} {p99:8.1f} {max(lags):8.1f} {sum(c.detections for c in measured):12}")
-    print(
-        f"server: {100 * used_s / elapsed_s:.0f} % of one core, {memory_mb:.0f} MB resident, {os.cpu_count()} cores here"
-    )
+    print(f"server: {100 * used_s / elapsed_s:.0f} % of one core, {memory_mb:.0f} MB resident; {os.cpu_count()} cores")
 
 
 def material(folder: Path, seconds: float) -> Int16Array:

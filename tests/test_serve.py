@@ -207,7 +207,7 @@ def test_a_unix_socket_serves_too_and_leaves_no_file(tmp_path: Path) -> None:
         async with WakeServer(two_models(tmp_path), address, version="1", workers=1) as server:
             with pytest.raises(BusyError, match="already listens"):
                 await WakeServer([], address, version="1").__aenter__()
-            async with AsyncClient.from_uri(str(server.address)) as client:
+            async with AsyncClient.from_uri(server.address.uri) as client:
                 await say(client, bytes(3200))
                 return kinds(await answers(client))
 

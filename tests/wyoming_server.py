@@ -48,7 +48,7 @@ async def running(
 
 
 def client_of(server: WakeServer) -> AsyncClient:
-    return AsyncClient.from_uri(str(server.address), connect_timeout=5, read_timeout=5)
+    return AsyncClient.from_uri(server.address.uri, connect_timeout=5, read_timeout=5)
 
 
 async def say(

@@ -128,6 +128,6 @@ def _say_ready(address: Address, models: list[ServedModel], *, json_output: bool
             {"name": model.name, "phrase": model.backend.card.phrase, "threshold": round(model.fires_at, 4)}
             for model in models
         ]
-        print(json.dumps({"uri": str(address), "models": told}), flush=True)
+        print(json.dumps({"uri": address.uri, "models": told}), flush=True)
     names = ", ".join(f'{model.name} ("{model.backend.card.phrase}", {model.fires_at:.2f})' for model in models)
-    note(f"serving {names} on {address}; Ctrl-C stops")
+    note(f"serving {names} on {address.uri}; Ctrl-C stops")

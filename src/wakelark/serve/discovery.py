@@ -25,7 +25,7 @@ def service(name: str, address: Address) -> AsyncServiceInfo:
     """
     if address.is_loopback:
         raise ConfigError(
-            f"--zeroconf announces the server to other machines, which cannot reach {address}; "
+            f"--zeroconf announces the server to other machines, which cannot reach {address.uri}; "
             "listen on the network with --uri tcp://0.0.0.0:10400"
         )
     if not name.strip() or "." in name or len(name.encode()) > _LONGEST_NAME:

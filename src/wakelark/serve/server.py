@@ -62,7 +62,9 @@ class Address:
         """Whether only this machine can reach it."""
         return self.scheme != "tcp" or self.host in ("localhost", "::1") or self.host.startswith("127.")
 
-    def __str__(self) -> str:
+    @property
+    def uri(self) -> str:
+        """As clients write it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}" if self.scheme == "tcp" else f"{self.scheme}://{self.path}"
 
@@ -207,8 +209,8 @@ def _explained(address: Address, error: OSError) -> BusyError | SetupError:
     # asyncio wraps the error of a bind and keeps its number; names that do not resolve have numbers of their own.
     if error.errno == errno.EADDRINUSE:
         return BusyError(
-            f"another program already listens on {address}: perhaps a wake service that runs already; stop it, or "
+            f"another program already listens on {address.uri}: perhaps a wake service that runs already; stop it, or "
             f"choose another port: --uri tcp://{address.host}:{address.port + 1}"
         )
     remedy = "use an address of this machine, a port from 1024 up, or a folder that you may write to"
-    return SetupError(f"cannot listen on {address}: {error.strerror or error}; {remedy}")
+    return SetupError(f"cannot listen on {address.uri}: {error.strerror or error}; {remedy}")
