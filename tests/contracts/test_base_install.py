@@ -27,6 +27,8 @@ TRAINING_ONLY = [
     "piper",
     "sounddevice",
     "tensorboard",
+    "wyoming",
+    "zeroconf",
     "pyopen_wakeword",
     "pymicro_wakeword",
     "ai_edge_litert",

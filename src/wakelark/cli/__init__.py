@@ -35,6 +35,7 @@ VERBS = {
     "score": "The raw scores of a model over an audio file.",
     "listen": "Listen on the microphone.",
     "lint": "Whether a model for ESPHome will boot on an ESP32, and why not.",
+    "serve": "A Wyoming wake service for Home Assistant and satellites.",
     "trunk": "Distil the student's phrase-free trunk from the speech embedding, once for all phrases.",
     "doctor": "What this machine has, what is missing, what to do.",
 }
