@@ -4,7 +4,7 @@
 import * as ort from "./ort/ort.wasm.bundle.min.mjs";
 
 ort.env.wasm.numThreads = 1; // several threads would need two HTTP headers that plain servers do not send
-ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+ort.env.wasm.wasmPaths = { wasm: new URL("./ort/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 export const SAMPLE_RATE = 16000;
 const FORMAT_VERSION = 2;
