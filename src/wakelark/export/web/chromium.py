@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from wakelark.errors import ModelError, SetupError
+from wakelark.errors import ModelError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -37,8 +37,7 @@ class Browser:
         requests: addresses that it asked for.
 
     Raises:
-        SetupError: the browser does not start, or stops answering.
-        ModelError: the page does not do what is asked of it.
+        ModelError: the browser does not start or stops answering, or the page does not do what is asked of it.
     """
 
     def __init__(
@@ -165,7 +164,7 @@ class Browser:
             ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
             part = os.read(self._in, 1 << 20) if ready else b""
             if not part:
-                raise SetupError(f"{self.executable} said nothing for two minutes, or it died; try again")
+                raise ModelError(f"{self.executable} said nothing for two minutes, or it died; try again")
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(line)

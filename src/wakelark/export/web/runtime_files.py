@@ -31,13 +31,12 @@ _TIMEOUT_S = 600
 
 
 def why_missing() -> str:
-    """Why the files cannot be had here, with what to do; "" where they are at hand or can be fetched."""
-    if os.environ.get(FOLDER_VARIABLE) or _cached() is not None or shutil.which("npm"):
-        return ""
-    return (
-        f"npm, which brings {PACKAGE}, is not installed; sudo apt install npm, or name a folder with its files "
-        f"{' and '.join(FILES)} in {FOLDER_VARIABLE}"
-    )
+    """Why the files cannot be had here, with what to do; "" once they are at hand. Fetches them if need be."""
+    try:
+        runtime_files()
+    except SetupError as error:
+        return str(error)
+    return ""
 
 
 def runtime_files() -> dict[str, bytes]:
@@ -50,8 +49,11 @@ def runtime_files() -> dict[str, bytes]:
         return {name: _checked(Path(chosen) / name) for name in FILES}
     if (cached := _cached()) is not None:
         return cached
-    if reason := why_missing():
-        raise SetupError(reason)
+    if shutil.which("npm") is None:
+        raise SetupError(
+            f"npm, which brings {PACKAGE}, is not installed; sudo apt install npm, or name a folder with its files "
+            f"{' and '.join(FILES)} in {FOLDER_VARIABLE}"
+        )
     with tempfile.TemporaryDirectory(prefix="wakelark-npm-") as scratch:
         archive = _pack(Path(scratch))
         with tarfile.open(archive) as content:

@@ -68,22 +68,22 @@ class PageTrial:
         """Switch to one of the page's models and wait until it is loaded."""
         chosen = json.dumps(f'#models input[value="{name}"]')
         self.browser.run(f"document.querySelector({chosen})?.checked || document.querySelector({chosen})?.click()")
-        self._wait("!document.getElementById('microphone').disabled", "loads its model", _LOAD_S)
+        self.wait("!document.getElementById('microphone').disabled", "loads its model", _LOAD_S)
 
     def score_file(self, wav: Path) -> PageSteps:
         """What the page makes of a WAV file."""
         self.browser.run("void (kept.file = [])")
         self.browser.choose_file("#file", wav)
-        self._wait("kept.file.length > 0", "scores a recording", _SCORE_S)
+        self.wait("kept.file.length > 0", "scores a recording", _SCORE_S)
         return self._steps("file", np.zeros(0, np.float32))
 
     def listen(self, seconds: float) -> PageSteps:
         """What the page makes of so many seconds or a little more of its microphone."""
         self.browser.run("void (kept.microphone = [], kept.audio = [])")
         self._press()
-        self._wait(f"kept.audio.length >= {round(seconds * 16_000)}", "hears its microphone", _SCORE_S)
+        self.wait(f"kept.audio.length >= {round(seconds * 16_000)}", "hears its microphone", _SCORE_S)
         self._press()
-        self._wait("document.getElementById('microphone').ariaPressed === 'false'", "stops listening", _LOAD_S)
+        self.wait("document.getElementById('microphone').ariaPressed === 'false'", "stops listening", _LOAD_S)
         # The last chunk may still be on its way through the model; it is whole or not there.
         heard = np.frombuffer(base64.b64decode(self.browser.run(_HEARD)), np.float32)
         return self._steps("microphone", heard)
@@ -100,7 +100,12 @@ class PageTrial:
             detections=[step["detection"]["time"] for step in steps if step["detection"]],
         )
 
-    def _wait(self, condition: str, what: str, limit_s: float) -> None:
+    def wait(self, condition: str, what: str, limit_s: float) -> None:
+        """Until an expression on the page is true.
+
+        Raises:
+            ModelError: the page says that something went wrong, or `limit_s` passed.
+        """
         until = time.monotonic() + limit_s
         while not self.browser.run(f"Boolean({condition})"):
             trouble = self.browser.run("document.getElementById('trouble').textContent")
@@ -120,14 +125,14 @@ def opened(folder: Path, executable: str, *, microphone: Path | None = None) -> 
         microphone: a WAV file that the page hears when it listens.
 
     Raises:
-        ModelError: the page does not load, complained, or asked for something from elsewhere.
-        SetupError: the browser does not start.
+        ModelError: the browser does not start, or the page does not load, complained, or asked for something from
+            elsewhere.
     """
     with serving(folder) as address, Browser(executable, microphone=microphone) as browser:
         browser.open(address)
         trial = PageTrial(browser)
         browser.run(_KEEP)
-        trial._wait("!document.getElementById('microphone').disabled", "loads its model", _LOAD_S)
+        trial.wait("!document.getElementById('microphone').disabled", "loads its model", _LOAD_S)
         yield trial
         elsewhere = [url for url in browser.requests if not url.startswith((address, "data:", "blob:"))]
         if elsewhere:

@@ -110,7 +110,7 @@ async function hear(source, audio) {
   steps.forEach(({ decisive, detection }, index) => {
     trace.add(before + (index + 1) * detector.stepSeconds, decisive, detection !== null);
     if (detection) {
-      flash(detection);
+      if (source === "microphone") flash(detection);
       list(detection);
     }
   });
@@ -162,8 +162,7 @@ async function scoreFile(file) {
   forget(Math.max(1, audio.length / SAMPLE_RATE));
   await hear("file", audio);
   const found = part("detections").children.length;
-  say(`${file.name}: heard ${found === 1 ? "once" : `${found} times`}`);
-  clearTimeout(flash.timer);
+  say(`${file.name}: ${found === 0 ? "not heard" : found === 1 ? "heard once" : `heard ${found} times`}`);
 }
 
 // One at a time: what the user asks for while something is under way is not started twice.
