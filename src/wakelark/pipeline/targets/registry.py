@@ -7,8 +7,9 @@ from wakelark.pipeline.targets.esphome import EsphomeTarget
 from wakelark.pipeline.targets.onnx import OnnxTarget
 from wakelark.pipeline.targets.openwakeword import OpenWakeWordTarget
 from wakelark.pipeline.targets.target import Target
+from wakelark.pipeline.targets.web import WebTarget
 
-TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenWakeWordTarget(), EsphomeTarget())
+TARGETS: tuple[Target, ...] = (OnnxTarget(), OpenWakeWordTarget(), EsphomeTarget(), WebTarget())
 """A new target is a file of its own beside this one, and an entry here."""
 
 
