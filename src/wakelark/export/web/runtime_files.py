@@ -57,7 +57,8 @@ def runtime_files() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="wakelark-npm-") as scratch:
         archive = _pack(Path(scratch))
         with tarfile.open(archive) as content:
-            content.extractall(scratch, [f"package/dist/{name}" for name in FILES], filter="data")
+            wanted = {f"package/dist/{name}" for name in FILES}
+            content.extractall(scratch, [member for member in content if member.name in wanted], filter="data")
         found = {name: _checked(Path(scratch) / "package" / "dist" / name) for name in FILES}
     for name, data in found.items():
         write_atomically(_place() / name, data)
