@@ -15,6 +15,8 @@ def summary_text(report: dict[str, Any], folder: RunFolder) -> str:
         path = folder.root / model["file"]
         lines.append(f"{path}  {model['size_bytes'] / 1e3:.0f} kB")
         lines.append(f"  misses {_share(figures['miss_rate'])} of the test voices, {_alarms(model)}")
+    if folder.has_micro:
+        lines.append(f"{folder.micro}  the student for ESPHome's devices, to be exported")
     lines += [_round_line(entry) for entry in report["facts"]["mining"]]
     lines += _material_lines(report["facts"].get("material"))
     lines += [_verdict_line(entry) for entry in report["facts"]["retraining"]]
