@@ -276,6 +276,21 @@ def test_triggers_are_kept_with_what_was_around_them(tmp_path: Path) -> None:
     assert len(read_audio(second, max_seconds=None)) == 16_000 + 6400
 
 
+def test_a_trigger_is_found_inside_a_long_chunk(tmp_path: Path) -> None:
+    """The phrase is at the beginning of 20 s that come as one message."""
+    kept = TriggerFolder(tmp_path / "triggers", free_bytes=0)
+    pcm = loud_after_silence() + bytes(2 * 18 * 16_000)
+
+    async def scenario() -> None:
+        async with running(two_models(tmp_path), triggers=kept) as server, client_of(server) as client:
+            await say(client, pcm, size=len(pcm))
+            await answers(client)
+
+    asyncio.run(scenario())
+    (saved,) = kept.folder.glob("*.wav")
+    assert float(abs(read_audio(saved, max_seconds=None)).max()) > 0.3
+
+
 def test_the_oldest_triggers_go_first_and_no_other_file(tmp_path: Path) -> None:
     from wakelark.audio import Float32Array, write_wav
     from wakelark.runtime.detector import Detection as Hit

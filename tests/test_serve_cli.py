@@ -114,7 +114,7 @@ def test_zeroconf_announces_only_what_others_can_reach() -> None:
 
 
 def options_of_serve() -> set[str]:
-    app = typer.Typer()
+    app = typer.Typer(add_completion=False)
     app.command()(serve)
     parameters = typer.main.get_command(app).params
     return {option for parameter in parameters for option in parameter.opts if option.startswith("--")}

@@ -79,6 +79,12 @@ def test_a_training_verb_names_the_extra_it_needs() -> None:
     assert "wakelark[train]" in done.stderr
 
 
+def test_serving_names_the_extra_it_needs() -> None:
+    done = run_in_base("from wakelark.cli import main; main(['serve', 'model.onnx'])")
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "wakelark[wyoming]" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def base_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the plain `pip install` of wakelark, from a copy so that no build is left here."""

@@ -59,11 +59,22 @@ class Backend:
         self._session = open_session(data, name=name)
         self.card = _card(self._session, name)
         self._state_size = _check_contract(self._session, self.card, name)
+        self._primed: Float32Array | None = None
         self._check_one_step()
 
     def zero_state(self) -> Float32Array:
         """The state before any audio. Shape: `[1, S]`"""
         return np.zeros((1, self._state_size), np.float32)
+
+    def primed_state(self) -> Float32Array:
+        """The state after the silence that the card asks for, worked out once for all streams. Shape: `[1, S]`"""
+        if self._primed is None:
+            state = self.zero_state()
+            if self.card.warm_up_samples:
+                _, state = self.run(np.zeros(self.card.warm_up_samples, np.float32), state)
+            state.flags.writeable = False
+            self._primed = state
+        return self._primed
 
     def run(self, audio: Float32Array, state: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Scores of whole steps of audio, and the state after them.

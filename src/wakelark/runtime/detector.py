@@ -80,7 +80,7 @@ class Detector:
         self._refractory_steps = max(1, math.ceil(self.card.refractory_s / self.step_s - 1e-9))
         self._block = max(1, int(_BLOCK_S / self.step_s)) * self.card.step_samples
         self._gate = _gate(self.card)
-        self._primed_state = self._warm_up()
+        self._primed_state = backend.primed_state()
         self.reset()
 
     @classmethod
@@ -240,13 +240,6 @@ class Detector:
         fires = self._quiet_steps >= self._refractory_steps
         self._quiet_steps = 0
         return self.last_score, Detection(self.seconds, self.last_score, self.card.phrase) if fires else None
-
-    def _warm_up(self) -> Float32Array:
-        """The state after the silence that the card asks for."""
-        state = self._backend.zero_state()
-        if self.card.warm_up_samples:
-            _, state = self._backend.run(np.zeros(self.card.warm_up_samples, np.float32), state)
-        return state
 
 
 class _Step(NamedTuple):

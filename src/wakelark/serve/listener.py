@@ -15,6 +15,8 @@ from wakelark.serve.triggers import Recent, Trigger
 
 _BATCH_SAMPLES = 640
 """Chunks shorter than the step of a tiny model wait for one another: a step is never late by that."""
+_BLOCK_SAMPLES = 4000
+"""A client may send a minute at once: triggers are cut within so many samples of the detection."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,14 @@ class Listener:
     def _listen(self) -> Heard:
         audio = np.concatenate(self._pending)
         self._pending = []
+        heard = Heard([], [])
+        for start in range(0, len(audio), _BLOCK_SAMPLES):
+            block = self._hear(audio[start : start + _BLOCK_SAMPLES])
+            heard.hits.extend(block.hits)
+            heard.triggers.extend(block.triggers)
+        return heard
+
+    def _hear(self, audio: Float32Array) -> Heard:
         hits: list[tuple[str, int]] = []
         kept: list[tuple[str, float, Detection]] = []
         for model in self._selected:
