@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wakelark.cli import VERBS, main
-from wakelark.cli.health import check_disk, check_engines, check_packages, check_recordings, examine
+from wakelark.cli.health import check_config, check_disk, check_engines, check_packages, check_recordings, examine
 from wakelark.cli.train import announce_fetch
 
 
@@ -65,6 +65,21 @@ def test_recordings_of_an_empty_cache(cache: Path) -> None:
 
 def test_examine_ends_with_the_configuration(cache: Path, tmp_path: Path) -> None:
     assert examine(tmp_path / "absent.yaml")[-1].name == "configuration"
+
+
+def test_sizes_of_a_configuration_are_told(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("phrase: alexa\nteacher:\n  context_steps: 16\n")
+    configuration, onnx, head = check_config(tmp_path / "c.yaml")
+    assert (configuration.status, onnx.name, head.name) == ("ok", "sizes: onnx", "sizes: openwakeword")
+    assert "model_tiny.onnx 22" in onnx.detail  # kB
+    assert "kB per stream" in onnx.detail
+    (tmp_path / "c.yaml").write_text("phrase: alexa\ntargets: [esphome]\n")
+    assert "of 20 variables" in check_config(tmp_path / "c.yaml")[-1].detail
+    (tmp_path / "c.yaml").write_text("phrase: alexa\ntargets: [esphome]\nmicro:\n  channels: 200\n  trunk: none\n")
+    failed = check_config(tmp_path / "c.yaml")[-1]
+    assert (failed.status, "bytes, at most 240,000 fit" in failed.detail) == ("fail", True)
+    (tmp_path / "c.yaml").write_text("phrase: alexa\nstudent:\n  trunk: absent.safetensors\n")
+    assert [check.status for check in check_config(tmp_path / "c.yaml")] == ["ok", "fail"]
 
 
 def test_fetch_refuses_an_unknown_set(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from tflite_micro import runtime
-from torch import nn
 
+from wakelark.cli import main
 from wakelark.config import Config
 from wakelark.errors import ConfigError
 from wakelark.export.onnx import export_student, student_facts
 from wakelark.models.build import build_student
 from wakelark.models.student import Student
+from wakelark.models.trunk import MICRO
 from wakelark.pipeline.sizes import check_micro_fits, file_sizes
 from wakelark.tflite.footprint import estimated_arena_bytes, micro_footprint
 from wakelark.tflite.micro_student import build_micro_student
@@ -36,9 +37,7 @@ UNFIT = {
 def student(name: str) -> Student:
     """A student of random weights that takes three frames per step, as ESPHome's do."""
     torch.manual_seed(0)
-    made = Student(**{**SHAPES, **UNFIT}[name], dilation=2, dropout=0.0)
-    made.trunk.front = nn.Conv1d(40, made.trunk.channels, 5, stride=3, bias=False)
-    return made.eval()
+    return Student(**{**SHAPES, **UNFIT}[name], dilation=2, dropout=0.0, front_end=MICRO).eval()
 
 
 def runs_in(data: bytes, arena_bytes: int) -> bool:
@@ -110,3 +109,14 @@ def test_a_student_that_fits_no_chip_is_refused_with_the_numbers() -> None:
         check_micro_fits(student("too large"))
     with pytest.raises(ConfigError, match=r"21 resource variables; the firmware has room for 20"):
         check_micro_fits(student("too deep"))
+
+
+def test_training_for_a_chip_that_has_no_room_is_refused_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "alexa", "--for", "esphome", "--set", "micro.trunk=none", "--set", "micro.channels=200"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--out", str(tmp_path / "run")])
+    assert stop.value.code == 2
+    assert "at most 240,000 fit" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

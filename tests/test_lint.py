@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,9 @@ def test_our_own_boots_and_has_nothing_to_complain_about(tmp_path: Path) -> None
     model = build_micro_student(micro_student(), shift=0.0, features=micro_features())
     arena = measure_arena(model.data).smallest_bytes
     assert arena is not None
-    told = manifest_for(tiny_card(), model="hey_jarvis.tflite", author="me", website="", smallest_arena_bytes=arena)
+    told = manifest_for(
+        tiny_card(), threshold=0.5, model="hey_jarvis.tflite", author="me", website="", smallest_arena_bytes=arena
+    )
     result = lint_file(write(tmp_path, told.to_json(), model.data))
     assert result.findings == []
     assert result.boots
@@ -356,6 +360,13 @@ def test_the_command_says_it_in_lines_and_in_json(
     assert done.stdout.splitlines()[0] == "error: version: is 1; it must be 2"
     read = json.loads(CliRunner().invoke(app, [os.fspath(bad), "--json"]).stdout)
     assert (read["boots"], read["findings"][0]["where"], read["variables"]) == (False, "version", 6)
+
+
+def test_it_needs_no_torch() -> None:
+    """Who has a model from elsewhere has the extra `esphome` at most."""
+    told = "import sys, wakelark.tflite.lint; print('torch' in sys.modules, 'ai_edge_litert' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_no_such_file_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ MICRO = {
 
 
 def test_exactly_the_allowed_keys() -> None:
-    card = tiny_card(phrase="hey café", threshold=0.8, smoothing_steps=4)
-    manifest = manifest_for(card, model="x.tflite", author="me", website="", smallest_arena_bytes=20_000)
+    card = tiny_card(phrase="hey café", smoothing_steps=4)
+    manifest = manifest_for(card, threshold=0.8, model="x.tflite", author="me", website="", smallest_arena_bytes=20_000)
     read = json.loads(manifest.to_json())
     assert set(read) == TOP - {"website"}
     assert set(read["micro"]) == MICRO
@@ -56,12 +56,12 @@ def test_arena_is_larger_and_aligned() -> None:
 
 def test_the_word_that_is_taken_is_refused() -> None:
     with pytest.raises(ModelError, match="means voice activity to ESPHome; train another phrase"):
-        manifest_for(tiny_card(phrase="VAD"), model="x", author="me", website="", smallest_arena_bytes=1)
+        manifest_for(tiny_card(phrase="VAD"), threshold=0.5, model="x", author="me", website="", smallest_arena_bytes=1)
 
 
 def test_the_side_file_says_the_rest() -> None:
     built = build_micro_student(micro_student(), shift=0.0, features=micro_features())
-    read = json.loads(side_file(tiny_card(gate_db=6.0), built.facts, smallest_arena_bytes=15_104))
+    read = json.loads(side_file(tiny_card(), built.facts, smallest_arena_bytes=15_104))
     assert read["model"]["variables"] == 5
-    assert read["not_on_the_device"] == {"gate_db": 6.0, "refractory_s": 1.5}
+    assert read["not_on_the_device"] == {"refractory_s": 1.5}
     assert read["card"]["phrase"] == "loud noise"

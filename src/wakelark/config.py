@@ -106,6 +106,23 @@ class StudentConfig(Section):
     """So many are trained, from different random starts, one per core; the best on development data is kept."""
 
 
+class MicroConfig(Section):
+    """The student for ESPHome's devices (`--for esphome`), on the `micro` front end: steps of 30 ms."""
+
+    trunk: str = "auto"
+    """What it starts from: the path of a trunk that `wakelark trunk --set trunk.front_end=micro` made, "none": random
+    weights of the shape below, or "auto": the trunk that comes with wakelark where there is one, else "none"."""
+    channels: int = Field(default=64, ge=8)
+    kernels: tuple[int, ...] = (3, 5, 7, 7, 7)
+    """Kernel lengths of the trunk's blocks, in steps of 30 ms: together 0.79 s, the span of one speech embedding."""
+    head_taps: int = Field(default=13, ge=1)
+    """With the trunk's span the head hears 1.5 s, as much as the tiny model's; the rest of it is as `student` says."""
+    steps: int = Field(default=1500, ge=1)
+    """Training steps from random weights; a student that starts from a trunk takes `training.steps`."""
+    learning_rate: float = Field(default=4e-3, gt=0)
+    """Its peak, from random weights; a student that starts from a trunk takes `training.learning_rate`."""
+
+
 class TrunkConfig(Section):
     """How `wakelark trunk` distils the phrase-free trunk of the student from the speech embedding."""
 
@@ -257,10 +274,13 @@ class Config(Section):
     """Folder with own recordings of the phrase."""
     negatives: str | None = None
     """Folder with own recordings without the phrase."""
+    targets: list[Literal["onnx", "esphome"]] = Field(default_factory=lambda: ["onnx"])
+    """What models are trained for, beside ONNX, which always is: "esphome" trains one more student in the same run."""
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     teacher: TeacherConfig = Field(default_factory=TeacherConfig)
     student: StudentConfig = Field(default_factory=StudentConfig)
+    micro: MicroConfig = Field(default_factory=MicroConfig)
     trunk: TrunkConfig = Field(default_factory=TrunkConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     distillation: DistillationConfig = Field(default_factory=DistillationConfig)
@@ -284,6 +304,7 @@ PRESETS: dict[str, dict[str, object]] = {
         "teacher.steps": 120,
         "training.steps": 240,
         "training.steps_per_epoch": 80,
+        "micro.steps": 240,
         "mining.events_per_round": 40,
     },
     "quick": {
@@ -294,8 +315,6 @@ PRESETS: dict[str, dict[str, object]] = {
         "augment.views_per_positive": 4,
     },
     "standard": {},
-    "thorough": {
-        "corpus.recordings": "thorough",
-    },
+    "thorough": {"corpus.recordings": "thorough"},
 }
 """Differences from the defaults, as dotted keys, per preset."""

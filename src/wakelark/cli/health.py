@@ -188,13 +188,16 @@ def check_config(path: Path) -> list[Check]:
 
 def check_sizes(settings: Config) -> list[Check]:
     """How large the models of a configuration will be, per target."""
+    from wakelark.pipeline.micro import check_micro
     from wakelark.pipeline.sizes import file_sizes
 
     sizes = file_sizes(settings)
-    return [
+    checks = [
         Check(f"sizes: {target}", "ok", ", ".join(size.text for size in sizes if size.target == target))
         for target in dict.fromkeys(size.target for size in sizes)
     ]
+    footprint = check_micro(settings)
+    return checks + ([Check("sizes: esphome", "ok", footprint.text)] if footprint else [])
 
 
 def pip_remedy(extra: str) -> str:

@@ -10,9 +10,6 @@ import typer
 from wakelark.cli.output import emit, note, progress_bar
 from wakelark.errors import ConfigError
 
-TARGETS = ("onnx",)
-"""What `--for` takes so far; further devices are added as their exports land."""
-
 
 def train(
     phrase: Annotated[
@@ -29,18 +26,21 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [runs/<phrase>/]")] = None,
     preset: Annotated[str | None, typer.Option(help="smoke, quick, standard or thorough.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    for_: Annotated[list[str] | None, typer.Option("--for", metavar="TARGET", help="onnx.")] = None,
+    for_: Annotated[
+        list[str] | None, typer.Option("--for", metavar="TARGET", help="onnx or esphome. Repeatable.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """From a phrase to models: synthesise, train a teacher, mine, distil a student, measure, export."""
-    from wakelark.pipeline.settings import Request, settle
+    from wakelark.pipeline.settings import TARGETS, Request, settle
 
     if unknown := [target for target in for_ or [] if target not in TARGETS]:
-        raise ConfigError(f"--for {unknown[0]}: not a target; this version exports for {', '.join(TARGETS)}")
+        raise ConfigError(f"--for {unknown[0]}: not a target; models are trained for {', '.join(TARGETS)}")
     request = Request(
         phrase=phrase, config=config, overrides=set_ or [], pronunciations=pronunciation or [], language=language,
         positives=positives, negatives=negatives, out=out, preset=preset, device=device, resume=resume,
+        targets=for_ or [],
     )  # fmt: skip
     folder, settings = settle(request)
     if not resume:
@@ -52,6 +52,10 @@ def train(
         from wakelark.pipeline.teachers import check_teachers
 
         check_teachers(settings)
+    from wakelark.pipeline.micro import check_micro
+
+    if footprint := check_micro(settings):
+        note(f"for ESPHome: {footprint.text}")
     announce_fetch(settings.corpus.recordings)
     from wakelark.pipeline.summary import summary_text
     from wakelark.pipeline.train import train as run_train

@@ -21,6 +21,8 @@ from wakelark.models.trunk import FRONT_ENDS, LOGMEL, FrontEnd, Trunk
 
 FORMAT_VERSION = 1
 SHIPPED = ("small", "large")
+MICRO_SHIPPED = "micro_small"
+"""The trunk for the `micro` front end, in wakelarks that come with one."""
 TRUNK_NAME = "phrase-free trunk of wakelark"
 TRUNK_LICENCE = "Apache-2.0"
 TRUNK_NOTE = (
@@ -61,13 +63,22 @@ def save_trunk(trunk: Trunk, path: Path, *, provenance: Mapping[str, object]) ->
     write_atomically(path, save(weights, {"wakelark_trunk": json.dumps(card)}))
 
 
+def is_shipped(name: str) -> bool:
+    """Whether wakelark comes with a trunk of this name."""
+    return _shipped(name).is_file()
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(files("wakelark.models"))) / "trunks" / f"{name}.safetensors"
+
+
 def load_trunk(name: str) -> TrunkFile:
     """A trunk that comes with wakelark ("small", "large"), or the file `name`.
 
     Raises:
         ModelError: there is no such file, or it is not a whole trunk.
     """
-    path = Path(str(files("wakelark.models"))) / "trunks" / f"{name}.safetensors" if name in SHIPPED else Path(name)
+    path = _shipped(name) if name in (*SHIPPED, MICRO_SHIPPED) else Path(name)
     remedy = f"student.trunk takes {', '.join(SHIPPED)}, none, or a file that `wakelark trunk` wrote"
     if not path.is_file():
         raise ModelError(f"there is no trunk {name!r} ({path} does not exist); {remedy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import unicodedata
@@ -71,6 +72,10 @@ class RunFolder:
         self.report_html = root / "report.html"
         self.accurate = root / "model.onnx"
         self.tiny = root / "model_tiny.onnx"
+        self.micro = root / "model_micro.safetensors"
+        self.micro_card = root / "model_micro.json"
+        self.micro_calibration = root / "micro_calibration.npz"
+        self.micro_files = (self.micro, self.micro_calibration, self.micro_card)
         self.results = (self.accurate, self.tiny, self.report, self.report_html)
         self._stages_file = root / "stages.json"
         self.copies = self.checkpoints / "before"
@@ -120,6 +125,18 @@ class RunFolder:
         with hold_folder(self.root):
             self.check(resume=resume)
             yield
+
+    def keep_config(self, text: str) -> None:
+        """Write the configuration; where targets were added to a run, its day (`created`) stays what it was."""
+        begun = self.config.stat() if self.config.is_file() else None
+        write_atomically(self.config, text.encode())
+        if begun is not None:
+            os.utime(self.config, ns=(begun.st_atime_ns, begun.st_mtime_ns))
+
+    @property
+    def has_micro(self) -> bool:
+        """Whether the folder holds a model for devices."""
+        return all(file.is_file() for file in self.micro_files)
 
     def forget(self) -> None:
         """Undo the beginning of a run that made nothing, so that the corrected command finds no run in its way."""

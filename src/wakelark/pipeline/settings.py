@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from wakelark.config import Config
 from wakelark.config_file import load_config
 from wakelark.errors import ConfigError
-from wakelark.models.trunk_file import SHIPPED
+from wakelark.models.trunk_file import MICRO_SHIPPED, SHIPPED
 from wakelark.pipeline.run_folder import RunFolder, slug
 from wakelark.pipeline.teacher_names import teacher_names
+
+TARGETS: tuple[Literal["onnx", "esphome"], ...] = ("onnx", "esphome")
+"""What `train --for` takes: for what a model is trained. `wakelark export` writes more from the same models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class Request:
     preset: str | None
     device: str
     resume: bool
+    targets: list[str] = field(default_factory=list)
 
 
 def settle(request: Request) -> tuple[RunFolder, Config]:
@@ -52,6 +57,9 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
     settings.negatives = _own_folder(settings.negatives, "--negatives")
     if settings.student.trunk not in ("none", *SHIPPED):
         settings.student.trunk = str(Path(settings.student.trunk).expanduser().resolve())
+    if settings.micro.trunk not in ("none", "auto", MICRO_SHIPPED):
+        settings.micro.trunk = str(Path(settings.micro.trunk).expanduser().resolve())
+    _add_targets(settings, request.targets)
     settings.distillation.teachers = [str(name) for name in teacher_names(settings.distillation.teachers)]
     folder = RunFolder(request.out or Path("runs") / slug(settings.phrase))
     folder.check(resume=False)
@@ -67,6 +75,11 @@ def _own_folder(given: str | None, option: str) -> str | None:
         what = "a file; name the folder it lies in" if folder.is_file() else "no such folder"
         raise ConfigError(f"{option} {given}: {what}")
     return str(folder)
+
+
+def _add_targets(settings: Config, wanted: list[str]) -> None:
+    """`--for` adds to what the YAML names; a run that is resumed may be asked for more."""
+    settings.targets = settings.targets + [name for name in TARGETS if name in set(wanted) - set(settings.targets)]
 
 
 def _overrides(request: Request) -> list[str]:
@@ -103,4 +116,5 @@ def _resumed(request: Request, phrase: str) -> tuple[RunFolder, Config]:
             f"{', '.join(changed)} cannot change a run that is resumed: {folder.config} holds its settings. "
             "Leave them out, or start a new run with --out"
         )
+    _add_targets(settings, request.targets)
     return folder, settings

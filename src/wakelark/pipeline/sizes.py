@@ -21,6 +21,7 @@ from wakelark.models.bc_resnet import BcResNet
 from wakelark.models.build import AnyStudent, build_student
 from wakelark.models.heads import EmbeddingHead, HeadEnsemble
 from wakelark.models.student import Student
+from wakelark.models.trunk import MICRO
 from wakelark.tflite.footprint import MicroFootprint, micro_footprint
 from wakelark.tflite.open_wake_word import open_wake_word_tflite
 
@@ -83,7 +84,7 @@ def check_micro_fits(student: Student) -> MicroFootprint:
     Raises:
         ConfigError: it cannot run there; with every number that is too large.
     """
-    remedy = "choose fewer student.channels, student.kernels or student.head_templates, or leave out --for esphome"
+    remedy = "choose fewer micro.channels, micro.kernels or micro.head_templates, or leave out --for esphome"
     try:
         footprint = micro_footprint(student.eval())
     except ValueError as error:  # more variables than can be written at all
@@ -91,6 +92,22 @@ def check_micro_fits(student: Student) -> MicroFootprint:
     if problems := footprint.problems():
         raise ConfigError(f"this student cannot run on an ESP32: {'; '.join(problems)}; {remedy}")
     return footprint
+
+
+def micro_size(config: Config) -> MicroFootprint:
+    """What the student for ESPHome's devices of a configuration will take.
+
+    Args:
+        config: whose `student` is that of the devices (`wakelark.pipeline.micro.micro_config`).
+
+    Raises:
+        ConfigError: as `check_micro_fits`.
+        ModelError: its trunk is missing or damaged.
+    """
+    with torch.random.fork_rng(devices=[]):
+        student = build_student(config.student, front_end=MICRO)
+    assert isinstance(student, Student)
+    return check_micro_fits(student)
 
 
 def _graph_of(student: AnyStudent) -> tuple[StreamGraph, str]:

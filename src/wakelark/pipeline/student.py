@@ -14,6 +14,7 @@ from torch import nn
 from wakelark.config import Config
 from wakelark.models.build import AnyStudent, build_student
 from wakelark.models.heads import HeadEnsemble
+from wakelark.models.trunk import LOGMEL, FrontEnd
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.teacher import weights_of
@@ -24,6 +25,7 @@ from wakelark.training.build import build_regression, build_trainer, loop_settin
 from wakelark.training.checkpoint import CheckpointFolder
 from wakelark.training.hardness import hard_by_score, scores_of_views
 from wakelark.training.metrics_log import Metrics, MetricsLog
+from wakelark.training.micro_features import micro_views
 from wakelark.training.parallel import run_trainings
 from wakelark.training.stream_features import Progress
 from wakelark.training.teacher import Teacher
@@ -38,7 +40,8 @@ _SEED_STEP = 1000
 class StudentJob:
     """Everything the student's training is a function of; see `TeacherJob`. `teacher` is used when distilling.
 
-    `name` is that of the stage: "student", or "scouts" for those that are trained to mine with.
+    `name` is that of the stage: "student", "scouts" for those that are trained to mine with, or "micro" for devices.
+    What the student hears through is `front_end`; the development set has features of the same.
     """
 
     config: Config
@@ -51,6 +54,11 @@ class StudentJob:
     device: str
     name: str
     resume_command: str
+    front_end: FrontEnd = LOGMEL
+
+    def frames(self) -> NDArray[np.float16]:
+        """What the student hears of all views, in memory. Shape: `-> [V, 40, 198]`"""
+        return self.store.logmel() if self.front_end == LOGMEL else micro_views(self.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class StudentTraining:
                 config, heads=job.teacher, store=job.store, device=job.device, progress=lambda done, total, what: None
             )
         torch.manual_seed(config.seed)
-        student = build_student(config.student)
+        student = build_student(config.student, front_end=job.front_end)
         regression = None
         if _learns_embeddings(config):
             regression = build_regression(config, model=student, embeddings=job.store.embeddings())
@@ -134,7 +142,7 @@ def train_candidates(job: StudentJob, *, progress: Progress) -> list[tuple[AnySt
     candidates = run_trainings(trainings, workers=workers, progress=progress, what=job.name)
     trained = []
     for candidate in candidates:
-        student = build_student(job.config.student)
+        student = build_student(job.config.student, front_end=job.front_end)
         student.load_state_dict({name: torch.from_numpy(value) for name, value in candidate.weights.items()})
         trained.append((student.eval(), candidate))
     return trained
@@ -149,7 +157,7 @@ def _batches(job: StudentJob, config: Config, teacher: Teacher | None) -> Callab
     if teacher is not None and config.loss.teacher_hard_share > 0:
         scores = scores_of_views(teacher, job.store)
         hard = hard | hard_by_score(labels, scores, share=config.loss.teacher_hard_share)
-    logmel = torch.from_numpy(job.store.logmel())
+    frames = torch.from_numpy(job.frames())
     embeddings = torch.from_numpy(job.store.embeddings()) if _learns_embeddings(config) else None
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -161,7 +169,7 @@ def _batches(job: StudentJob, config: Config, teacher: Teacher | None) -> Callab
             rows = torch.from_numpy(chosen)
             yield Batch(
                 targets=torch.from_numpy(labels[chosen].astype(np.float32)).to(job.device),
-                features=logmel[rows].float().to(job.device),
+                features=frames[rows].float().to(job.device),
                 raw_audio=torch.from_numpy(job.store.audio(chosen)) if config.distillation.enabled else None,
                 teacher_embeddings=None if embeddings is None else embeddings[rows].float().to(job.device),
                 is_hard_negative=torch.from_numpy(hard[chosen]).to(job.device),

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from wakelark.config import Config
-from wakelark.config_file import dump_config
-from wakelark.corpus.cache import write_atomically
+from wakelark.config_file import dump_config, load_config
 from wakelark.corpus.clip import Clip
 from wakelark.errors import ConfigError, DataError, SetupError
 from wakelark.models.build import AnyStudent
@@ -28,6 +27,8 @@ from wakelark.pipeline.health.check import check_corpus, check_labels
 from wakelark.pipeline.interruptible import interruptible
 from wakelark.pipeline.learners import Heads, Scouts
 from wakelark.pipeline.material import read_material
+from wakelark.pipeline.micro import STAGE, TrainedMicro, asks_micro, check_micro, micro_run, train_micro
+from wakelark.pipeline.micro_model import save_micro
 from wakelark.pipeline.report import write_report
 from wakelark.pipeline.retraining import Chosen, Part, choose, parts_to_do, verdict_of
 from wakelark.pipeline.rounds import Ground, Mined, mine
@@ -59,7 +60,8 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
     """Run all stages and write the models and the report; returns the report.
 
     A finished run is left as it is, unless `wakelark add` or `wakelark mine` brought something since: then everything
-    is trained anew with it, and the models of before stay until they are replaced, or for good; see `retraining`.
+    is trained anew with it, and the models of before stay until they are replaced, or for good; see `retraining`. Where
+    a model for devices is asked for that it has not yet, the stages find what they made, and only that one is trained.
 
     Args:
         config: complete, with the phrase.
@@ -73,12 +75,13 @@ def train(config: Config, folder: RunFolder, *, resume: bool, device: str, progr
         Interrupted: by a signal; everything finished so far is kept.
     """
     device = _device(device)
+    check_micro(config)
     with folder.hold(resume=resume), interruptible(folder.resume_command):
         material = read_material(folder, workers=config.training.processes, progress=progress)
-        if folder.is_finished(material.key):
+        if folder.is_finished(material.key) and not (asks_micro(config) and not folder.has_micro):
             return json.loads(folder.report.read_text(encoding="utf-8"))
-        if not resume:
-            write_atomically(folder.config, dump_config(config).encode())
+        if not resume or load_config(folder.config, overrides=[], preset=None).targets != config.targets:
+            folder.keep_config(dump_config(config))
         report: dict[str, object] = {}
         for part in parts_to_do(folder, material):
             run = Run(config=config, folder=folder, progress=progress, device=device, part=part)
@@ -137,10 +140,13 @@ def _stages(run: Run) -> dict[str, object]:
     with folder.stage("student"):
         job = _student_job(run, prepared, accurate.trained, tiny)
         student, result = train_student(job, progress=run.progress, warn=run.warn)
+    micro = _micro(run, corpus, job) if asks_micro(run.config) else None
     with folder.stage("export"):
         chosen = choose(
             folder, prepared.development, heads=accurate.trained, student=student, on_trial=run.part.on_trial
         )
+        if micro is not None and not ("tiny" in chosen.undone and folder.has_micro):
+            save_micro(folder, micro_run(run.config, corpus.clips, micro, created=folder.created))
         export = _export(run, corpus, chosen)
     if not run.part.is_last:
         return {}
@@ -194,6 +200,11 @@ def _student_job(run: Run, prepared: Prepared, heads: HeadEnsemble, mined: Mined
         data_key=mined.data_key, folder=run.folder.checkpoints_of(run.part.material.key) / "student",
         metrics=run.folder.metrics, device=run.device, name="student", resume_command=run.folder.resume_command,
     )  # fmt: skip
+
+
+def _micro(run: Run, corpus: Corpus, tiny: StudentJob) -> TrainedMicro:
+    with run.folder.stage(STAGE):
+        return train_micro(tiny, corpus, progress=run.progress, warn=run.warn)
 
 
 def _export(run: Run, corpus: Corpus, chosen: Chosen) -> Mapping[str, Mapping[str, float]]:

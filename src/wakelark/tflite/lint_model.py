@@ -7,8 +7,8 @@ from math import prod
 
 from wakelark.errors import ModelError
 from wakelark.tflite import quantise
+from wakelark.tflite.facts import MAX_VARIABLES
 from wakelark.tflite.findings import Finding, ModelLint, error, warning
-from wakelark.tflite.micro_graph import MAX_VARIABLES
 from wakelark.tflite.read import ReadGraph, ReadModel, ReadTensor, read_model
 from wakelark.tflite.schema import SCHEMA_VERSION, Op, Quantisation
 from wakelark.tflite.tflm import has_tflm, measure_arena

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from wakelark.errors import ModelError
-from wakelark.model_card import ModelCard
-from wakelark.tflite.micro_graph import MicroFacts
+from wakelark.model_card import CardPreset
+from wakelark.tflite.facts import MicroFacts
 from wakelark.tflite.tflm import ALIGNMENT_BYTES
 
 MANIFEST_VERSION = 2
@@ -75,11 +76,37 @@ class MicroManifest:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def manifest_for(card: ModelCard, *, model: str, author: str, website: str, smallest_arena_bytes: int) -> MicroManifest:
+class DeviceCard(Protocol):
+    """What a manifest needs of a card: of `ModelCard`, or of the card that a run's student for devices has."""
+
+    @property
+    def phrase(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+    @property
+    def smoothing_steps(self) -> int: ...
+
+    @property
+    def refractory_s(self) -> float: ...
+
+    @property
+    def presets(self) -> tuple[CardPreset, ...]: ...
+
+    def to_json(self) -> str:
+        """All of it."""
+        ...
+
+
+def manifest_for(
+    card: DeviceCard, *, threshold: float, model: str, author: str, website: str, smallest_arena_bytes: int
+) -> MicroManifest:
     """The manifest of a model whose scores are shifted as its card says.
 
     Args:
-        card: phrase, language, threshold and smoothing.
+        card: phrase, language and smoothing.
+        threshold: of the mean score, above 0 and at most 1.
         model: name of the `.tflite` file.
         author, website: to show; "" for no website.
         smallest_arena_bytes: in which TFLite-Micro ran it.
@@ -95,7 +122,7 @@ def manifest_for(card: ModelCard, *, model: str, author: str, website: str, smal
         website=website,
         model=model,
         languages=(card.language.split("-")[0],),
-        cutoff=cutoff_for(card.threshold),
+        cutoff=cutoff_for(threshold),
         averaged=card.smoothing_steps,
         arena_bytes=arena_for(smallest_arena_bytes),
     )
@@ -131,11 +158,11 @@ def arena_for(smallest_bytes: int) -> int:
     return math.ceil(smallest_bytes * ARENA_SHARE / ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
-def side_file(card: ModelCard, facts: MicroFacts, *, smallest_arena_bytes: int) -> str:
+def side_file(card: DeviceCard, facts: MicroFacts, *, smallest_arena_bytes: int) -> str:
     """What the manifest has no key for, as JSON: other cutoffs, what the model is made of, its card.
 
-    The firmware has no voice gate and its own pause after a detection (0.74 s below the cutoff): the card's gate and
-    refractory time do not act there.
+    The firmware has no voice gate and its own pause after a detection (0.74 s below the cutoff): the card's refractory
+    time does not act there.
 
     Args:
         card: of the model.
@@ -146,7 +173,7 @@ def side_file(card: ModelCard, facts: MicroFacts, *, smallest_arena_bytes: int) 
         "probability_cutoffs": {preset.name: cutoff_for(preset.threshold) for preset in card.presets},
         "smallest_arena_bytes": smallest_arena_bytes,
         "model": asdict(facts),
-        "not_on_the_device": {"gate_db": card.gate_db, "refractory_s": card.refractory_s},
+        "not_on_the_device": {"refractory_s": card.refractory_s},
         "card": json.loads(card.to_json()),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from wakelark.features.spectrum import Float64Array
 from wakelark.tflite import quantise
 from wakelark.tflite.builder import GraphBuilder, ModelBuilder
+from wakelark.tflite.facts import MAX_VARIABLES, MicroFacts
 from wakelark.tflite.layers import Layer
 from wakelark.tflite.schema import (
     Activation,
@@ -28,34 +28,6 @@ from wakelark.tflite.schema import (
     slice_options,
     variable_options,
 )
-
-MAX_VARIABLES = 20
-"""Resource variables that ESPHome's firmware has room for, per model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MicroFacts:
-    """What a written model is made of.
-
-    Attributes:
-        size_bytes: of the file.
-        operators: how often each operator runs per step.
-        variables: resource variables, of at most 20.
-        state_bytes: what they hold.
-        parameters: weights and biases.
-        multiplications: of weights, per step.
-        frames_per_step: feature frames that a step takes.
-        receptive_field_frames: frames that a score has heard.
-    """
-
-    size_bytes: int
-    operators: dict[str, int]
-    variables: int
-    state_bytes: int
-    parameters: int
-    multiplications: int
-    frames_per_step: int
-    receptive_field_frames: int
 
 
 class MicroGraph:

@@ -10,8 +10,9 @@ from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
 from wakelark.models.student import Student
 from wakelark.tflite.calibrate import find_ranges
+from wakelark.tflite.facts import MicroFacts
 from wakelark.tflite.layers import Depthwise, MicroLayers, Residual, Stage, micro_layers
-from wakelark.tflite.micro_graph import MicroFacts, MicroGraph
+from wakelark.tflite.micro_graph import MicroGraph
 from wakelark.tflite.schema import Quantisation
 
 

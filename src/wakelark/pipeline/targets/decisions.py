@@ -7,19 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
+from wakelark.audio import BadAudio
 from wakelark.corpus.cache import cache_folder
 from wakelark.corpus.streams import read_stream
 from wakelark.errors import DataError
+from wakelark.evaluation.groups import ScoredClip
 from wakelark.peers.listener import Listener
 from wakelark.pipeline.backgrounds import stream_source
+from wakelark.pipeline.evaluate import EVENT_FLOOR, summary
 from wakelark.pipeline.scoring import Progress, score_clips, score_streams
 from wakelark.pipeline.sources import StreamSource
 from wakelark.pipeline.targets.finished_run import FinishedRun
 
 MOST_HOURS = 1.0
 """Of recordings, unless asked otherwise."""
+MOST_POINTS = 1.0
+"""A smaller form of a model may miss at most this many percentage points more than what it was made from."""
 _FLOOR = 0.05
 """Quieter events decide nothing here."""
+_EXPECTED = (
+    "positives", "missed", "miss_rate", "miss_rate_ci", "hours", "false_alarms", "fa_per_hour", "fa_per_hour_ci",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,15 @@ class Change:
         return clips | {
             "hours": round(self.hours, 3), "false_alarms": self.alarms, "false_alarms_before": self.alarms_before,
         }  # fmt: skip
+
+
+def allowed_points(clips: int) -> float:
+    """How many points of miss rate more are allowed on so many clips: `MOST_POINTS`, or one clip where that is more.
+
+    >>> allowed_points(250), allowed_points(25)
+    (1.0, 4.0)
+    """
+    return max(MOST_POINTS, 100 / clips)
 
 
 def compare(
@@ -130,13 +147,48 @@ def hear(
     streams = _recordings(run, most_hours) if most_hours > 0 else []
     clips, refused = score_clips(listener, sources, noise=None, seed=run.config.seed, workers=workers, progress=named)
     heard, unheard = score_streams(listener, streams, floor=_FLOOR, workers=workers, progress=named)
-    if refused or unheard:
-        raise DataError(f"a clip of the run cannot be read: {(refused or unheard)[0]}; run with --resume to make it")
+    _check_read([*refused, *unheard])
     return Decisions(
         clips=len(clips), missed=sum(clip.score < threshold for clip in clips),
         hours=sum(stream.seconds for stream in heard) / 3600,
         alarms=sum(int(np.count_nonzero(stream.events.scores >= threshold)) for stream in heard),
     )  # fmt: skip
+
+
+def expect(run: FinishedRun, model: Path, *, progress: Progress) -> tuple[Decisions, dict[str, object]]:
+    """What a file does that the run's report does not know: on the development and test clips together, and what to
+    expect of it, on the test clips and all test recordings alone.
+
+    Returns:
+        The second has the keys of "realised" in report.json.
+
+    Raises:
+        DataError: a clip or a recording cannot be read.
+    """
+    listener, workers, seed = Listener(model=model), run.config.training.processes, run.config.seed
+    threshold = listener.load().facts.threshold
+    scored: dict[str, list[ScoredClip]] = {}
+    for split in ("dev", "test"):
+        scored[split], refused = score_clips(
+            listener, run.positives(split), noise=None, seed=seed, workers=workers, progress=progress
+        )
+        _check_read(refused)
+    streams, refused = score_streams(
+        listener, _recordings(run, float("inf")), floor=EVENT_FLOOR, workers=workers, progress=progress
+    )
+    _check_read(refused)
+    figures = summary(scored["test"], streams, threshold=threshold, seed=seed) if scored["test"] else {}
+    clips = [*scored["dev"], *scored["test"]]
+    found = Decisions(
+        clips=len(clips), missed=sum(clip.score < threshold for clip in clips), hours=figures.get("hours", 0.0),
+        alarms=figures.get("false_alarms", 0),
+    )  # fmt: skip
+    return found, {name: figures[name] for name in _EXPECTED if name in figures}
+
+
+def _check_read(refused: list[BadAudio]) -> None:
+    if refused:
+        raise DataError(f"a clip of the run cannot be read: {refused[0]}; run with --resume to make it")
 
 
 def _recordings(run: FinishedRun, most_hours: float) -> list[StreamSource]:

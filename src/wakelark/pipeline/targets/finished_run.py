@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +54,6 @@ class FinishedRun:
     Attributes:
         config: its settings.
         report: what its report.json holds.
-        micro: where the student for ESPHome's front end lies, with its card beside it, if it was trained.
 
     Raises:
         ConfigError: the folder holds no run.
@@ -65,7 +63,6 @@ class FinishedRun:
     def __init__(self, folder: RunFolder) -> None:
         folder.check_run()
         self.folder = folder
-        self.micro = folder.root / "model_micro.safetensors"
         needed = (*folder.results[:3], folder.saved_heads, folder.saved_student, folder.manifest)
         if missing := [file for file in needed if not file.is_file()]:
             raise ModelError(
@@ -128,7 +125,7 @@ class FinishedRun:
             return Sound(audio, "generated sounds (the run's clips are no longer in the cache)")
         reader = ClipReader(cache_folder())
         pieces: list[Int16Array] = []
-        for number, clip in enumerate(self._alternating("test", "dev")):
+        for number, clip in enumerate(self._alternating()):
             rng = np.random.default_rng([_SEED, number])
             pieces.append(trial_audio(to_int16(reader.read(clip)), rng=rng, lead_s=0.7, tail_s=0.5))
             if sum(map(len, pieces)) >= SOUND_S * SAMPLE_RATE:
@@ -137,26 +134,9 @@ class FinishedRun:
         repeats = -(-SOUND_S * SAMPLE_RATE // len(audio))
         return Sound(np.tile(audio, repeats), f"{len(pieces)} test and development clips of the run in a row")
 
-    def training_sound(self, seconds: int) -> Int16Array:
-        """Continuous audio that quantisation may look at: training clips by turns, with pauses between them.
-
-        Shape: `-> [N]`, at least `seconds` long
-
-        Raises:
-            DataError: the clips are no longer in the cache.
-        """
-        reader, pieces, samples = ClipReader(cache_folder()), list[Int16Array](), 0
-        for number, clip in enumerate(itertools.cycle(self._alternating("train"))):
-            rng = np.random.default_rng([_SEED, 1, number])
-            pieces.append(trial_audio(to_int16(reader.read(clip)), rng=rng, lead_s=0.3, tail_s=0.3))
-            samples += len(pieces[-1])
-            if samples >= seconds * SAMPLE_RATE:
-                return np.concatenate(pieces)
-        raise AssertionError("a run has clips that it was trained on")
-
-    def _alternating(self, *splits: str) -> list[Clip]:
-        """Short clips of these splits, of the phrase and others by turns; those of the fewer kind repeat."""
-        short = [clip for clip in self.clips if clip.split in splits and not clip.is_stream]
+    def _alternating(self) -> list[Clip]:
+        """Short clips that nothing was trained on, of the phrase and others by turns; the fewer repeat."""
+        short = [clip for clip in self.clips if clip.split in ("test", "dev") and not clip.is_stream]
         phrase = [clip for clip in short if clip.label == 1] or [clip for clip in self.clips if clip.label == 1]
         others = [clip for clip in short if clip.label == 0]
         count = max(len(phrase), len(others))

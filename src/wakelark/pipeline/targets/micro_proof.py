@@ -12,23 +12,26 @@ from wakelark.audio import HOP_SAMPLES, SAMPLE_RATE, Float32Array, Int16Array, t
 from wakelark.evaluation.events import smooth
 from wakelark.evaluation.stream import hit_score
 from wakelark.features.micro import WINDOW_SAMPLES, micro
-from wakelark.model_card import ModelCard
 from wakelark.models.student import Student
 from wakelark.pipeline.sources import ClipSource, clip_trial
 from wakelark.tflite.run import device_features, run_everywhere
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FloatMicro:
     """The trained network, as the device's model should be.
 
     Attributes:
         student: in evaluation mode, on the features of ESPHome's front end.
-        card: its shift, smoothing and threshold.
+        shift: is added to its logits.
+        smoothing_steps: over how many scores the mean is taken.
+        threshold: it fires where that mean reaches this.
     """
 
     student: Student
-    card: ModelCard
+    shift: float
+    smoothing_steps: int
+    threshold: float
 
     @property
     def frames_per_step(self) -> int:
@@ -43,11 +46,11 @@ class FloatMicro:
         lead = np.zeros((self.student.receptive_field_frames - self.frames_per_step, features.shape[1]), np.float32)
         whole = np.concatenate([lead, features])
         with torch.inference_mode():
-            logits = self.student(torch.from_numpy(whole.T.copy())[None])[0] + self.card.logit_shift
+            logits = self.student(torch.from_numpy(whole.T.copy())[None])[0] + self.shift
             return torch.sigmoid(logits).numpy()
 
     def missed(self, clips: Sequence[ClipSource], *, seed: int) -> int:
-        """How many clips, each as it is played to any detector, stay below the card's threshold.
+        """How many clips, each as it is played to any detector, stay below the threshold.
 
         Raises:
             BadAudio: a clip cannot be read.
@@ -58,8 +61,8 @@ class FloatMicro:
         for clip in clips:
             trial = clip_trial(clip, noise=None, recordings=[], seed=seed)
             scores = self.scores(micro(to_int16(trial.audio)))
-            smoothed = smooth(scores.astype(np.float64), self.card.smoothing_steps)
-            missed += hit_score(smoothed, trial, step_s=step_s, first_s=first_s) < self.card.threshold
+            smoothed = smooth(scores.astype(np.float64), self.smoothing_steps)
+            missed += hit_score(smoothed, trial, step_s=step_s, first_s=first_s) < self.threshold
         return missed
 
 

@@ -15,7 +15,7 @@ from wakelark.corpus.cache import write_atomically
 from wakelark.export.int8 import quantise_weights
 from wakelark.model_card import ModelCard
 from wakelark.pipeline.scoring import Progress
-from wakelark.pipeline.targets.decisions import compare
+from wakelark.pipeline.targets.decisions import allowed_points, compare
 from wakelark.pipeline.targets.finished_run import FinishedRun
 from wakelark.pipeline.targets.own_files import check_own_file
 from wakelark.pipeline.targets.target import ParityCheck, Target, Written, WrittenFile
@@ -23,8 +23,6 @@ from wakelark.runtime.backend import Backend
 from wakelark.runtime.detector import Detector
 from wakelark.runtime.model_file import read_model_file
 
-INT8_POINTS = 1.0
-"""An int8 file may miss at most this many percentage points more than the float one."""
 _INSTALL = """\
 ```sh
 pip install wakelark        # no torch; numpy and onnxruntime
@@ -104,11 +102,12 @@ def _write_int8(run: FinishedRun, name: str, source: Path, folder: Path, found: 
     card = Backend(data, name=target.name).card
     _keep(target, data, card)
     change = compare(run, source, target, progress=progress)
-    if change.points > INT8_POINTS:
+    allowed = allowed_points(change.clips)
+    if change.points > allowed:
         found.notes.append(
             f"{target.name} was not written: with int8 weights the model misses {change.missed} instead of "
             f"{change.missed_before} of {change.clips} clips, {change.points:.1f} points more, allowed are "
-            f"{INT8_POINTS:g}"
+            f"{allowed:.2g}"
         )
         target.unlink()
         target.with_name(f"{target.name}.json").unlink()
@@ -117,7 +116,7 @@ def _write_int8(run: FinishedRun, name: str, source: Path, folder: Path, found: 
     found.parity.append(
         ParityCheck(
             what=f"{target.name}: points of miss rate on {change.clips} development and test clips, above float32",
-            figure=change.points, allowed=INT8_POINTS,
+            figure=change.points, allowed=allowed,
         )
     )  # fmt: skip
     facts = _facts(data, card) | {"weights": "int8", "difference": difference, "against_float": change.facts()}

@@ -41,12 +41,17 @@ def _expectations(report: Mapping[str, Any], targets: Sequence[Mapping[str, Any]
          _alarms(model["realised"]))
         for model in models
     ]  # fmt: skip
+    measured = [file["facts"] | {"model": file["model"]} for target in targets for file in target["files"]]
+    rows += [
+        (facts["model"], _misses(facts["expected"]), "not measured", _alarms(facts["expected"]))
+        for facts in measured if "expected" in facts
+    ]  # fmt: skip
     synthetic = any(model["synthetic_negatives"] for model in models)
     lines = [
         "## What to expect",
         "",
-        "At the normal preset (0.5), on test audio that nothing was trained on or chosen by, from the run's "
-        "`report.json`; in brackets 95 % intervals.",
+        "At the normal preset (0.5), on test audio that nothing was trained on or chosen by (from the run's "
+        "`report.json`; of the model for devices, of the file here); in brackets 95 % intervals.",
         "",
         *_table(("model", "misses", "misses in noise (10 dB)", "false alarms per hour"), rows),
     ]
@@ -100,6 +105,7 @@ def _told(facts: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping)
         else f"{name.replace('_', ' ')} {_value(value)}"
         for name, value in facts.items()
+        if name != "expected"
     )
 
 
