@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model: WebModel) -> Path:
 
 @pytest.fixture(scope="module")
 def page(folder: Path) -> Iterator[PageTrial]:
-    """One page for all tests; that it complained of nothing and asked for nothing from elsewhere is checked at its end."""
+    """One page for all tests; at its end it must have complained of nothing and asked for nothing from elsewhere."""
     assert CHROMIUM is not None
     with opened(folder, CHROMIUM, microphone=WAV) as trial:
         yield trial
