@@ -11,6 +11,7 @@ from torch import nn
 
 from wakelark.audio import Float32Array
 from wakelark.models.student import Student
+from wakelark.tflite.layers import Depthwise, MicroLayers, Residual
 
 FRAMES_PER_STEP = 3
 _FRAME_BYTES = 320
@@ -53,6 +54,25 @@ def micro_student(channels: int = 32) -> Student:
         assert student.head.out.bias is not None
         student.head.out.bias.copy_((student.head.out.bias - logits.mean()) * scale)
     return student
+
+
+def real_scores_from_the_start(layers: MicroLayers, features: Float32Array) -> Float32Array:
+    """The same with every layer's past as zeros, from the very first step on: `[frames, 40] -> [steps]`."""
+    values = torch.from_numpy(features.T.copy()).double()[None]
+    block_input = values
+    for stage in layers.stages:
+        if isinstance(stage, Residual):
+            values = torch.relu(values + block_input)
+            continue
+        layer, groups = stage.layer, 1
+        if isinstance(stage, Depthwise):
+            block_input, groups = values, values.shape[1]
+        past = torch.nn.functional.pad(values, (layer.steps_before, 0))
+        weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
+        values = torch.nn.functional.conv1d(past, weight, bias, layer.stride, dilation=layer.dilation, groups=groups)
+        values = torch.relu(values) if layer.relu else values
+    weight, bias = torch.from_numpy(layers.out.weight), torch.from_numpy(layers.out.bias)
+    return torch.sigmoid(torch.nn.functional.conv1d(values, weight, bias))[0, 0].float().numpy()
 
 
 def real_scores(student: Student, features: Float32Array, shift: float) -> Float32Array:

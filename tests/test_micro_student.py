@@ -15,7 +15,7 @@ from wakelark.tflite.run import LITERT, PYMICRO, TFLM, device_features, run_ever
 from wakelark.tflite.schema import Op
 from wakelark.tflite.tflm import Arena, measure_arena, run_tflm
 
-from .micro_material import micro_features, micro_student, real_scores
+from .micro_material import micro_features, micro_student, real_scores, real_scores_from_the_start
 
 SHIFT = 0.4
 
@@ -39,6 +39,17 @@ def test_int8_says_what_torch_says(model: MicroModel) -> None:
     assert np.abs(scores - expected).mean() < 0.015
     assert np.abs(scores - expected).max() < 0.12
     assert np.corrcoef(scores, expected)[0, 1] > 0.998
+
+
+def test_the_first_steps_are_those_of_a_past_of_zeros(model: MicroModel, arena: Arena) -> None:
+    """The second subgraph fills the variables before the first step, in every runtime."""
+    assert arena.smallest_bytes is not None
+    features = micro_features(seed=5)[:60]
+    expected = real_scores_from_the_start(micro_layers(micro_student(), SHIFT), features)
+    for scores in run_everywhere(model.data, device_features(features), arena_bytes=arena.smallest_bytes).values():
+        assert len(scores) == len(expected) == 20
+        assert np.abs(scores - expected).max() < 0.1
+    assert np.ptp(expected) > 0.2
 
 
 def test_the_runtimes_agree(model: MicroModel, arena: Arena) -> None:

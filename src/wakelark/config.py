@@ -110,8 +110,8 @@ class MicroConfig(Section):
     """The student for ESPHome's devices (`--for esphome`), on the `micro` front end: steps of 30 ms."""
 
     trunk: str = "auto"
-    """What it starts from: the path of a trunk that `wakelark trunk --set trunk.front_end=micro` made, "none": random
-    weights of the shape below, or "auto": the trunk that comes with wakelark where there is one, else "none"."""
+    """What it starts from: "none": random weights of the shape below, "auto": the trunk for this front end that comes
+    with wakelark where there is one, else "none", or the path of a trunk for this front end."""
     channels: int = Field(default=64, ge=8)
     kernels: tuple[int, ...] = (3, 5, 7, 7, 7)
     """Kernel lengths of the trunk's blocks, in steps of 30 ms: together 0.79 s, the span of one speech embedding."""
@@ -304,7 +304,7 @@ PRESETS: dict[str, dict[str, object]] = {
         "teacher.steps": 120,
         "training.steps": 240,
         "training.steps_per_epoch": 80,
-        "micro.steps": 240,
+        "micro.steps": 160,
         "mining.events_per_round": 40,
     },
     "quick": {

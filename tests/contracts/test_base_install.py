@@ -29,6 +29,8 @@ TRAINING_ONLY = [
     "tensorboard",
     "pyopen_wakeword",
     "pymicro_wakeword",
+    "ai_edge_litert",
+    "tflite_micro",
 ]
 """Import names of what only the extras bring; espeakng_loader and piper are GPL. Newer typers bring pydantic along."""
 

@@ -69,9 +69,9 @@ def wakelark(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 
 @pytest.fixture(scope="session")
 def smoke(wakelark: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """`wakelark train alexa --preset smoke`."""
+    """`wakelark train alexa --preset smoke --for esphome`."""
     folder = tmp_path_factory.mktemp("runs") / "alexa"
-    done = wakelark.run("train", "alexa", "--preset", "smoke", "--out", folder, "--json")
+    done = wakelark.run("train", "alexa", "--preset", "smoke", "--for", "esphome", "--out", folder, "--json")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
     return Trained(folder, json.loads(done.stdout), done.stderr)

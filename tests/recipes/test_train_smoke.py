@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from wakelark.audio import SAMPLE_RATE, read_audio
+from wakelark.audio import SAMPLE_RATE, read_audio, to_int16
 from wakelark.cli.detect import TAIL_S
 from wakelark.config_file import load_config
 from wakelark.corpus.manifest import read_manifest
+from wakelark.features.micro import micro
 from wakelark.model_card import ModelCard
+from wakelark.pipeline.micro_model import load_micro
 from wakelark.runtime.detector import Detector
 
 from .conftest import CommandLine, Trained, told_apart
@@ -27,7 +30,7 @@ REPORT_KEYS = {
     "phrase", "preset", "created", "wakelark_version", "verdict", "models", "hours", "stages", "distillation", "corpus",
     "provenance", "warnings", "facts",
 }  # fmt: skip
-STAGES = ["corpus", "health", "views", "teacher", "mining", "scouts", "student", "export"]
+STAGES = ["corpus", "health", "views", "teacher", "mining", "scouts", "student", "micro", "export"]
 
 HEAR = """
 import json, sys
@@ -59,6 +62,7 @@ def recordings(folder: Path, phrase: str, count: int) -> list[Path]:
 
 def test_everything_that_is_promised_is_there(smoke: Trained) -> None:
     promised = [*MODELS, *(f"{name}.json" for name in MODELS), "config.yaml", "report.json", "report.html"]
+    promised += ["model_micro.safetensors", "model_micro.json", "micro_calibration.npz"]
     promised += ["corpus/manifest.jsonl", "corpus/mined.jsonl", "checkpoints", "metrics.jsonl", "stages.json"]
     assert [name for name in promised if not (smoke.folder / name).exists()] == []
     assert [path.name for path in smoke.folder.rglob(".tmp-*")] == []
@@ -107,6 +111,26 @@ def test_metrics_have_a_line_per_epoch(smoke: Trained) -> None:
     steps = [line["step"] for line in lines if line["stage"].startswith("student")]
     assert steps == [80, 160, 240]
     assert all(line["distilled_share"] == 1.0 for line in lines if line["stage"].startswith("student"))
+
+
+def test_a_student_for_devices_comes_with_it(smoke: Trained, wakelark: CommandLine) -> None:
+    """Trained in the same run, kept with all that its export needs, and better than chance on voices held out."""
+    run = load_micro(smoke.folder)
+    assert (run.card.phrase, run.card.preset("normal").threshold, run.student.step_samples) == ("alexa", 0.5, 480)
+    assert {source.source for source in run.card.provenance}
+    assert run.calibration.shape[1] == 40
+    assert len(run.calibration) >= 60 * 100  # a minute
+    assert 0 <= run.calibration.min() < run.calibration.max() <= 26.2
+    lines = [json.loads(line) for line in (smoke.folder / "metrics.jsonl").read_text().splitlines()]
+    taught = [line["distilled_share"] for line in lines if line["stage"] == "micro/0"]
+    assert taught == [1.0, 1.0]
+    peaks: dict[int, list[float]] = {0: [], 1: []}
+    for clip in read_manifest(smoke.folder / "corpus" / "manifest.jsonl"):
+        if clip.label == 1 or clip.kind == "sentence":
+            sound = np.pad(to_int16(read_audio(wakelark.cache / clip.path, max_seconds=None)), (32_000, 8_000))
+            with torch.inference_mode():
+                peaks[clip.label].append(float(run.student(torch.from_numpy(micro(sound).T.copy())[None]).max()))
+    assert told_apart(peaks[1], peaks[0]) >= 0.75
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -160,7 +160,7 @@ def load_micro(run_folder: Path) -> MicroRun:
 
 def _calibration(file: Path) -> Float32Array:
     try:
-        with np.load(file) as arrays:
+        with np.load(io.BytesIO(file.read_bytes())) as arrays:  # numpy leaves a damaged file open
             features = arrays["features"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{file} is damaged ({error}); train the run again with --for esphome") from error

@@ -144,7 +144,9 @@ def _is_wrong_constant(tensor: ReadTensor) -> bool:
 
 
 def _wrong_constant(tensor: ReadTensor) -> Finding:
-    what = f"is {tensor.text}, but the file has {tensor.constant_bytes} bytes of it"
+    what = f"is {tensor.text}"
+    if min(tensor.shape, default=0) >= 0:
+        what += f", but the file has {tensor.constant_bytes} bytes of it"
     return error(f"tensor {_shown(tensor.name)!r}", what, "the file is damaged: export or download it again")
 
 

@@ -126,8 +126,8 @@ def _graph(reader: TableReader, table: int, codes: list[tuple[int, str]], buffer
     inputs, outputs = (tuple(reader.integers(table, field)) for field in (1, 2))
     operators = tuple(_operator(reader, operator, codes) for operator in reader.tables(table, 3))
     named = [*inputs, *outputs, *(n for o in operators for n in (*o.inputs, *o.outputs))]
-    if any(not -1 <= number < len(tensors) for number in named):
-        raise DamagedTableError(f"it names tensor {max(named)} of {len(tensors)}")
+    if wrong := [number for number in named if not -1 <= number < len(tensors)]:
+        raise DamagedTableError(f"it names tensor {wrong[0]} of {len(tensors)}")
     if -1 in (*inputs, *outputs):
         raise DamagedTableError("an input or output is no tensor")
     return ReadGraph(tensors, inputs, outputs, operators)

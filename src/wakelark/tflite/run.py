@@ -46,6 +46,10 @@ def installed_runtimes() -> list[str]:
 def run_everywhere(data: bytes, frames: Int8Array, *, arena_bytes: int) -> Mapping[str, Float32Array]:
     """Scores in every runtime that is installed, by its name.
 
+    They are not equal: each rounds its sums in its own way, and what one layer rounds otherwise the next ones carry on.
+    With three trained students of 64 channels over 160 s of the phrase and noise, two were 0.2/256 apart on average,
+    but up to 27/256 where a score rises within a few steps; the mean of five scores, which decides, up to 17/256.
+
     Args:
         data: a `.tflite` file of one's own: two of the runtimes trust it.
         frames: quantised features, a whole number of steps.

@@ -1,0 +1,77 @@
+"""A finished run asked for ESPHome afterwards: one more student, then files that three interpreters run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .conftest import CommandLine, Trained
+
+
+@pytest.fixture(scope="module")
+def run(wakelark: CommandLine, smoke: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared run, with the student for devices."""
+    folder = shutil.copytree(smoke.folder, tmp_path_factory.mktemp("runs") / "alexa")
+    done = wakelark.run("train", "--resume", "--out", folder, "--for", "esphome")
+    assert done.returncode == 0, done.stderr
+    assert "of 20 variables" in done.stderr  # the size calculator
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module")
+def exported(wakelark: CommandLine, run: Path, out: Path) -> dict[str, Any]:
+    """The ESPHome target, whatever became of it: two dozen clips and a student of a minute decide little."""
+    done = wakelark.run("export", run, "--to", "esphome", "--out", out, "--json")
+    assert done.returncode in (0, 4), done.stderr
+    (entry,) = json.loads(done.stdout)["targets"]
+    assert entry["status"] == ("written" if done.returncode == 0 else "failed")
+    return entry
+
+
+def test_files_hold_or_are_not_written(exported: dict[str, Any], out: Path, wakelark: CommandLine, run: Path) -> None:
+    if exported["status"] == "failed":
+        assert "points of miss rate in pymicro-wakeword, above the float network" in exported["reason"]
+        assert not (out / "esphome").exists()
+        return
+    assert [file["name"] for file in exported["files"]] == ["alexa.tflite", "alexa.json", "alexa.details.json"]
+    manifest = out / "esphome" / "alexa.json"
+    lint = wakelark.run("lint", manifest)
+    assert lint.returncode == 0, lint.stdout
+    facts = exported["files"][0]["facts"]
+    assert facts["variables"] <= 20
+    read = json.loads(manifest.read_text())
+    assert read["micro"]["tensor_arena_size"] >= 1.4 * facts["smallest_arena_bytes"]
+    command = ("evaluate", manifest, "--positives", run / "corpus" / "manifest.jsonl", "--json")
+    missed = [json.loads(wakelark.run(*command, "--split", split).stdout)["missed"] for split in ("dev", "test")]
+    assert sum(missed) == facts["missed"]
+    assert missed[1] == facts["expected"]["missed"]
+    page = (out / "EXPORT.md").read_text()
+    assert "model: alexa.json" in page
+    assert f"| micro | {facts['expected']['missed']} of {facts['expected']['positives']}" in page
+
+
+def test_a_calibration_that_is_wrong_is_refused_with_the_figure(
+    wakelark: CommandLine, run: Path, tmp_path: Path
+) -> None:
+    """Ranges found on near-silence clip every loud sound: the int8 model misses what the float network hears."""
+    damaged = shutil.copytree(run, tmp_path / "run")
+    calibration = damaged / "micro_calibration.npz"
+    with np.load(calibration) as arrays:
+        features = arrays["features"]
+    np.savez_compressed(calibration, features=(features * np.float32(0.02)))
+    done = wakelark.run("export", damaged, "--to", "esphome", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 4
+    (entry,) = json.loads(done.stdout)["targets"]
+    assert "the parity check failed" in entry["reason"]
+    assert "points of miss rate" in entry["reason"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["EXPORT.md", "export.json"]
