@@ -65,13 +65,9 @@ export class Trace {
     pen.lineTo(width - 8, y(this.#threshold));
     pen.stroke();
     pen.setLineDash([]);
+    pen.fillText("threshold", 10, y(this.#threshold) - 5);
+    // The curve comes last: a detection must not be hidden.
     if (this.#points.length) this.#drawCurve(pen, colour, x, y, newest);
-    // Last, on a ground of its own, so that it can be read where the curve is.
-    const label = y(this.#threshold) - 6;
-    pen.fillStyle = colour("faint");
-    pen.fillRect(8, label - 12, pen.measureText("threshold").width + 6, 16);
-    pen.fillStyle = colour("soft");
-    pen.fillText("threshold", 11, label);
   }
 
   #drawCurve(pen, colour, x, y, newest) {
