@@ -1,4 +1,4 @@
-"""A finished run asked for ESPHome afterwards: one more student, then files that three interpreters run."""
+"""The ESPHome target of a finished run, by the command a user types: files that three interpreters run, or none."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from .conftest import CommandLine, Trained
 
 
 @pytest.fixture(scope="module")
-def run(wakelark: CommandLine, smoke: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shared run, with the student for devices."""
-    folder = shutil.copytree(smoke.folder, tmp_path_factory.mktemp("runs") / "alexa")
-    done = wakelark.run("train", "--resume", "--out", folder, "--for", "esphome")
-    assert done.returncode == 0, done.stderr
-    assert "of 20 variables" in done.stderr  # the size calculator
-    return folder
+def run(smoke: Trained) -> Path:
+    """The shared run, trained with `--for esphome`."""
+    assert "of 20 variables" in smoke.progress  # the size calculator
+    return smoke.folder
 
 
 @pytest.fixture(scope="module")

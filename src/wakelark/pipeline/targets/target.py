@@ -36,8 +36,8 @@ class ParityCheck:
         """
         if math.isnan(self.figure) or self.figure > self.allowed:
             raise ModelError(
-                f"the parity check failed: {self.what} is {self.figure:.3g}, allowed are {self.allowed:.3g}; nothing was "
-                "written"
+                f"the parity check failed: {self.what} is {self.figure:.3g}, allowed are {self.allowed:.3g}; nothing "
+                "was written"
             )
 
 
