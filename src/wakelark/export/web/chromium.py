@@ -18,6 +18,7 @@ from typing import Any
 from wakelark.errors import ModelError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_SIZE = (1280, 900)  # of the window, in CSS pixels, until `resize`
 
 
 def find_browser() -> str | None:
@@ -30,7 +31,6 @@ class Browser:
 
     Args:
         executable: of `find_browser`.
-        width, height: of the window in CSS pixels.
         microphone: a WAV file that a page hears, over and over, when it asks for a microphone.
 
     Attributes:
@@ -41,12 +41,9 @@ class Browser:
         ModelError: the browser does not start or stops answering, or the page does not do what is asked of it.
     """
 
-    def __init__(
-        self, executable: str, *, width: int = 1280, height: int = 900, microphone: Path | None = None
-    ) -> None:
+    def __init__(self, executable: str, *, microphone: Path | None = None) -> None:
         self.executable = executable
         self._microphone = microphone
-        self.size = (width, height)
         self.messages: list[str] = []
         self.requests: list[str] = []
         self._number = 0
@@ -77,7 +74,7 @@ class Browser:
         self._session = self.ask("Target.attachToTarget", {"targetId": page, "flatten": True})["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
-        self.resize(*self.size)
+        self.resize(*_SIZE)
         return self
 
     def __exit__(
