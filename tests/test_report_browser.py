@@ -106,7 +106,7 @@ def test_text_can_be_read_on_either_ground(browser: Browser) -> None:
         "return Object.fromEntries(names.map(name => [name, style.getPropertyValue('--' + name).trim()])) })()"
     )
     for scheme in ("light", "dark"):
-        browser.prefer(prefers_color_scheme=scheme)
+        browser.prefer({"prefers-color-scheme": scheme})
         found = browser.run(colours)
         paper = luminance(found.pop("paper"))
         for name, colour in found.items():

@@ -19,7 +19,7 @@ from wakelark.export.web import runtime_files
 from wakelark.export.web.chromium import find_browser
 from wakelark.export.web.folder import WebModel, page_file, write_folder
 from wakelark.export.web.trial import PageTrial, opened
-from wakelark.pipeline.targets.web import compared
+from wakelark.pipeline.targets.web import WebTarget, compared
 from wakelark.runtime.backend import read_model
 
 from .test_golden import CASES, EXPECTED, GOLDEN
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model: WebModel) -> Path:
 
 @pytest.fixture(scope="module")
 def page(folder: Path) -> Iterator[PageTrial]:
-    """One page for all tests; that it complained of nothing and asked for nothing from elsewhere is checked at its end."""
+    """One page for all tests; at its end it must have complained of nothing and asked for nothing from elsewhere."""
     assert CHROMIUM is not None
     with opened(folder, CHROMIUM, microphone=WAV) as trial:
         yield trial
@@ -213,6 +213,18 @@ def test_only_the_pinned_runtime_is_taken(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(SetupError, match="SHA-256"):
         runtime_files.runtime_files()
     assert "SHA-256" in runtime_files.why_missing()
+
+
+def test_a_machine_without_a_browser_or_npm_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CHROMIUM is not None
+    monkeypatch.setenv("WAKELARK_CACHE", os.fspath(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", os.fspath(tmp_path))
+    assert "apt install chromium" in WebTarget().missing_package()
+    (tmp_path / Path(CHROMIUM).name).symlink_to(CHROMIUM)
+    assert "apt install npm" in WebTarget().missing_package()
+    assert runtime_files.FOLDER_VARIABLE in WebTarget().missing_package()
 
 
 def test_the_page_allows_nothing_from_elsewhere() -> None:

@@ -3,7 +3,7 @@
     python tests/golden/make.py
 
 Two small students that nobody trained (seeded, with logits that swing), six seconds of generated sound, and what
-`wakelark.Detector` makes of it: plain, at another preset, behind the voice gate, and with the second model as its judge.
+`wakelark.Detector` makes of it: plain, at another preset, behind the voice gate, with the second model as its judge.
 The same torch and numpy give the same files; others may give other weights, so all files are made together.
 """
 

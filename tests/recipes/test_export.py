@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from wakelark.export.parity import probe_audio
 from wakelark.peers.tflite_file import read_signature
 from wakelark.runtime.detector import Detector
 
-from .conftest import CommandLine, Trained
+from .conftest import COMMAND, CommandLine, Trained
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,26 @@ def test_a_run_without_a_student_for_esphome_says_how_to_get_one(
     done = wakelark.run("export", run, "--to", "esphome", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert f"wakelark train --resume --out {run} --for esphome" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium: the web target cannot be tried")
+def test_the_page_was_tried_in_a_browser(exported: dict[str, Any], out: Path, smoke: Trained) -> None:
+    found = entry(exported, "web")
+    assert found["status"] == "written", found
+    for name in ("model_tiny.onnx", "model.onnx"):
+        assert (out / "web" / name).read_bytes() == (smoke.folder / name).read_bytes()
+    for words in ("model_tiny.onnx, a recording", "model.onnx, a recording", "microphone: largest"):
+        assert any(words in check["what"] for check in found["parity"])
+
+
+def test_without_a_browser_no_page_is_written(wakelark: CommandLine, smoke: Trained, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    environment = {**wakelark.environment, "PATH": str(tmp_path / "empty")}
+    command = [*COMMAND, "export", str(smoke.folder), "--to", "web", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "apt install chromium" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from wakelark.errors import ModelError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_SIZE = (1280, 900)  # of the window, in CSS pixels, until `resize`
 
 
 def find_browser() -> str | None:
@@ -29,7 +31,6 @@ class Browser:
 
     Args:
         executable: of `find_browser`.
-        width, height: of the window in CSS pixels.
         microphone: a WAV file that a page hears, over and over, when it asks for a microphone.
 
     Attributes:
@@ -40,12 +41,9 @@ class Browser:
         ModelError: the browser does not start or stops answering, or the page does not do what is asked of it.
     """
 
-    def __init__(
-        self, executable: str, *, width: int = 1280, height: int = 900, microphone: Path | None = None
-    ) -> None:
+    def __init__(self, executable: str, *, microphone: Path | None = None) -> None:
         self.executable = executable
         self._microphone = microphone
-        self.size = (width, height)
         self.messages: list[str] = []
         self.requests: list[str] = []
         self._number = 0
@@ -73,10 +71,10 @@ class Browser:
         os.close(their_out)
         targets = self.ask("Target.getTargets")["targetInfos"]
         page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        self._session = self.ask("Target.attachToTarget", {"targetId": page, "flatten": True})["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
-        self.resize(*self.size)
+        self.resize(*_SIZE)
         return self
 
     def __exit__(
@@ -96,24 +94,25 @@ class Browser:
     def resize(self, width: int, height: int, *, scale: float = 1.0) -> None:
         """Another size of the window."""
         self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False},
         )
 
-    def prefer(self, **features: str) -> None:
-        """What the user prefers, for instance `prefers_color_scheme="dark"`."""
-        wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
-        self.ask("Emulation.setEmulatedMedia", features=wanted)
+    def prefer(self, features: Mapping[str, str]) -> None:
+        """What the user prefers, for instance `{"prefers-color-scheme": "dark"}`."""
+        wanted = [{"name": name, "value": value} for name, value in features.items()]
+        self.ask("Emulation.setEmulatedMedia", {"features": wanted})
 
     def open(self, page: Path | str) -> None:
         """Load a file, or an address, and wait until it is there."""
         self._loaded = False
-        self.ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        self.ask("Page.navigate", {"url": page if isinstance(page, str) else page.resolve().as_uri()})
         while not self._loaded:
             self._read()
 
     def run(self, script: str) -> Any:
         """The value of an expression on the page."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.ask("Runtime.evaluate", {"expression": script, "returnByValue": True, "awaitPromise": True})
         if details := answer.get("exceptionDetails"):
             told = details.get("exception", {}).get("description") or details["text"]
             raise ModelError(f"the page failed in {self.executable}: {told}")
@@ -122,29 +121,29 @@ class Browser:
     def choose_file(self, selector: str, file: Path) -> None:
         """Give a file to a page's file input, as a user does."""
         root = self.ask("DOM.getDocument")["root"]["nodeId"]
-        node = self.ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.ask("DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve())])
+        node = self.ask("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+        self.ask("DOM.setFileInputFiles", {"nodeId": node, "files": [str(file.resolve())]})
 
     def press(self, key: str) -> None:
         """A key down and up, as a user presses it."""
         for kind in ("rawKeyDown", "keyUp"):
             code = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, "Tab": 9}[key]
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            self.ask("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code})
 
     def picture(self, file: Path, *, whole: bool = True) -> None:
         """A PNG of the page."""
-        answer = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        answer = self.ask("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
         file.write_bytes(base64.b64decode(answer["data"]))
 
     def print(self, file: Path) -> None:
         """The page as PDF."""
-        answer = self.ask("Page.printToPDF", printBackground=False, preferCSSPageSize=True)
+        answer = self.ask("Page.printToPDF", {"printBackground": False, "preferCSSPageSize": True})
         file.write_bytes(base64.b64decode(answer["data"]))
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, parameters: Mapping[str, object] | None = None) -> dict[str, Any]:
         """One command and its answer."""
         self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters or {}}
         if self._session:
             message["sessionId"] = self._session
         data = json.dumps(message).encode() + b"\0"

@@ -56,9 +56,10 @@ def runtime_files() -> dict[str, bytes]:
         )
     with tempfile.TemporaryDirectory(prefix="wakelark-npm-") as scratch:
         archive = _pack(Path(scratch))
+        inside = {f"package/dist/{name}" for name in FILES}
         with tarfile.open(archive) as content:
-            wanted = {f"package/dist/{name}" for name in FILES}
-            content.extractall(scratch, [member for member in content if member.name in wanted], filter="data")
+            members = [member for member in content.getmembers() if member.name in inside]
+            content.extractall(scratch, members, filter="data")
         found = {name: _checked(Path(scratch) / "package" / "dist" / name) for name in FILES}
     for name, data in found.items():
         write_atomically(_place() / name, data)

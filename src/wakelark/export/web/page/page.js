@@ -58,6 +58,7 @@ async function choose(name) {
   setEnabled(false);
   say("Loading the model…");
   await stopMicrophone();
+  await detector?.release();
   detector = await Detector.load(models.find((model) => model.name === name).file);
   const { card } = detector;
   part("phrase").textContent = card.phrase;

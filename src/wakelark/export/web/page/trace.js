@@ -66,8 +66,11 @@ export class Trace {
     pen.stroke();
     pen.setLineDash([]);
     pen.fillText("threshold", 10, y(this.#threshold) - 5);
-    if (!this.#points.length) return;
+    // The curve comes last: a detection must not be hidden.
+    if (this.#points.length) this.#drawCurve(pen, colour, x, y, newest);
+  }
 
+  #drawCurve(pen, colour, x, y, newest) {
     const curve = new Path2D();
     this.#points.forEach(([time, score], index) => curve[index ? "lineTo" : "moveTo"](x(time), y(score)));
     const area = new Path2D(curve);

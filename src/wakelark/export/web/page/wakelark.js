@@ -131,6 +131,11 @@ export class Detector {
     return this.#queue(() => this.#clear());
   }
 
+  /** Give the model's memory back; the detector cannot be used any more. */
+  release() {
+    return this.#queue(() => this.#session.release());
+  }
+
   #queue(work) {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {}); // the caller hears of it; the next call is not held up by it
