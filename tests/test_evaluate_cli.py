@@ -175,6 +175,7 @@ def test_evaluate_for_people_says_both_rates(
         (["{model}", "--positives", "{empty}"], 3, "no audio files"),
         (["{model}", "--positives", "{model}"], 3, "not a text file"),
         (["{model}", "--positives", "{positives}", "--noise", "{negatives}"], 2, "--snr"),
+        (["{model}", "--positives", "{positives}", "--noise", "{negatives}", "--snr", "nan"], 2, "--snr nan"),
         (["{model}", "--positives", "{positives}", "--threshold", "2"], 2, "threshold"),
         (["{model}", "--positives", "{positives}", "--negatives", "{empty}"], 3, "no audio files"),
         (["{model}"], 2, "positives"),

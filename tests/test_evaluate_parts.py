@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from wakelark.corpus.manifest import write_manifest
 from wakelark.corpus.packages import PACKAGES, kind_of_audio
 from wakelark.errors import DataError
 from wakelark.evaluation.distance import AS_RECORDED_M, at_distance
-from wakelark.evaluation.groups import ScoredClip
+from wakelark.evaluation.groups import ScoredClip, miss_bootstrap
 from wakelark.evaluation.intervals import wilson_interval
 from wakelark.evaluation.latency import latency_figures, latency_s
 from wakelark.evaluation.near_misses import near_miss_figures
@@ -96,7 +97,7 @@ def test_a_manifest_is_evaluated_by_its_test_split_with_its_near_misses(
     assert rows(result, "said") == {"phrase alone": (2, 0), "in a sentence": (2, 1)}
     assert rows(result, "sex") == {"female": (2, 0), "unknown": (2, 1)}
     assert "accent" not in result["groups"]["traits"]
-    assert result["bootstrap_unit"] == "speaker"
+    assert (result["bootstrap_unit"], result["miss_rate_bootstrap_ci"]) == (None, None)  # of two speakers
     near = result["near_misses"]
     assert (near["clips"], near["fired"], near["per_1000"]) == (2, 1, 500)
     assert near["per_1000_ci"] == [1000 * bound for bound in wilson_interval(1, 2)]
@@ -168,7 +169,6 @@ def test_a_sidecar_tells_who_speaks(
     assert rows(result, "sex") == {"female": (2, 0), "male": (1, 1)}
     assert rows(result, "age") == {"20 to 39": (2, 0), "child, below 13": (1, 1)}
     assert rows(result, "room") == {"kitchen": (1, 0), "hall": (1, 0), "unknown": (1, 1)}
-    assert result["bootstrap_unit"] == "speaker"
     assert any("1 entries name no recording there, such as carl" in warning for warning in result["warnings"])
     assert result["near_misses"] is None
     # The burst ends at 0.9 s; nobody told, so the end of its energy stands for it.
@@ -245,13 +245,25 @@ def test_no_distance_leaves_the_scale() -> None:
 def test_near_misses_have_a_bootstrap_by_voice() -> None:
     clips = [
         ScoredClip(file=f"{voice}{number}", score=float(voice == "a"), speaker=voice, text="his computer")
-        for voice in "ab" for number in range(10)
+        for voice in "abcde" for number in range(10)
     ]  # fmt: skip
     figures = near_miss_figures(clips, threshold=0.5, rng=np.random.default_rng(0))
     assert figures is not None
-    assert (figures["per_1000"], figures["bootstrap_unit"]) == (500, "speaker")
-    assert figures["per_1000_bootstrap_ci"] == [0, 1000]  # of two voices, both draws may be the same one
+    assert (figures["per_1000"], figures["bootstrap_unit"]) == (200, "speaker")
+    # One voice in five wakes it; drawn never with p = 0.8^5 = 0.33, three times or more with 0.058, four with 0.007.
+    assert figures["per_1000_bootstrap_ci"] == [0, pytest.approx(600)]
+    few = near_miss_figures(clips[:40], threshold=0.5, rng=np.random.default_rng(0))
+    assert few is not None
+    assert (few["per_1000_bootstrap_ci"], few["bootstrap_unit"]) == (None, None)
     assert near_miss_figures([], threshold=0.5, rng=np.random.default_rng(0)) is None
+
+
+def test_a_bootstrap_says_nothing_where_all_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    clips = [ScoredClip(file=str(number), score=1.0, speaker=str(number)) for number in range(9)]
+    assert miss_bootstrap(clips, threshold=0.5, rng=rng) is None
+    assert miss_bootstrap([replace(clips[0], score=0.0), *clips[1:]], threshold=0.5, rng=rng) is not None
+    assert miss_bootstrap([], threshold=0.5, rng=rng) is None
 
 
 def test_rates_are_thirds_and_noise_comes_in_bands() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,13 @@ def test_the_verdict_never_claims_more_than_was_measured() -> None:
     short = build_report(facts(), [measured(hours=2.0)], seed=0)["verdict"]["details"]
     assert any("cannot prove 0.5 false alarms per hour" in line and "6.0 hours" in line for line in short)
     assert any("synthetic voices" in line for line in short)
+    # At 0.5 per hour, 3 alarms take 15.5 hours: chi2(0.95, 8) / 2 = 7.75 expected ones.
+    heard = measured(hours=7.0)
+    [stream, *rest] = heard.streams
+    three = replace(stream, events=Events(np.array([1.0, 2.0, 3.0]), np.full(3, 0.9)), live_alarms=3)
+    none = [replace(other, events=Events(np.zeros(0), np.zeros(0)), live_alarms=0) for other in rest]
+    few = build_report(facts(), [replace(heard, streams=[three, *none])], seed=0)["verdict"]["details"]
+    assert any("at least 15.5 hours with the 3 heard" in line for line in few)
     long = build_report(facts(), [measured(hours=20.0)], seed=0)["verdict"]["details"]
     assert not any("cannot prove" in line for line in long)
     for little in (measured(hours=0.5), measured(positives=measured().positives[:20])):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wakelark.config import Config
 from wakelark.corpus.engines import Voice, find_engines
 from wakelark.corpus.speech_plan import Cast, cast_voices
-from wakelark.corpus.voice_split import FEWEST_SPEAKERS_TO_SPLIT, split_voices
+from wakelark.corpus.voice_split import FEWEST_SPEAKERS_TO_SPLIT, speaker_of, split_voices
 
 
 def voice(name: str, *bases: str, engine: str = "espeak") -> Voice:
@@ -117,3 +117,12 @@ def test_all_phrases_seeds_and_trunks_share_the_split(config: Config) -> None:
     split_of = {base: part for voice_ in one.voices for base in voice_.bases for part in [one.split[voice_.name]]}
     for mix in one.voices:
         assert {split_of[base] for base in mix.bases} == {one.split[mix.name]}
+
+
+def test_who_speaks_follows_the_split() -> None:
+    """Voices that are one speaker share their part, in every accent and at every pitch."""
+    voices = [voice(f"{accent}+v{n}", f"v{n}") for n in range(40) for accent in ("en-us", "en-gb-scotland", "en-029")]
+    voices += [voice(f"v{n}@{pitch}", f"v{n}", engine="flite") for n in range(8) for pitch in ("0.9", "1.1")]
+    found, _ = split(voices)
+    assert len({(speaker_of(name), part) for name, part in found.items()}) == 48
+    assert speaker_of("own/ann+bob@home") == "own/ann+bob@home"

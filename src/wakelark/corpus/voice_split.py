@@ -70,3 +70,18 @@ def _speakers(voices: Sequence[Voice]) -> list[list[Voice]]:
                 apart.append((other_bases, other_members))
         groups = [*apart, (bases, members)]
     return [members for _, members in groups]
+
+
+def speaker_of(voice: str) -> str:
+    """Who speaks, from a voice's name: an espeak variant in any accent, an engine's voice at any pitch is one speaker;
+    a mix counts as the first of its two. Other names stay as they are.
+
+    >>> speaker_of("espeak/en-gb-scotland+linda"), speaker_of("flite/slt@1.09"), speaker_of("own/anna")
+    ('espeak/linda', 'flite/slt', 'own/anna')
+    >>> speaker_of("kokoro/af_alloy+am_fenrir@0.44")
+    'kokoro/af_alloy'
+    """
+    engine, _, name = voice.partition("/")
+    if engine == "espeak":
+        return f"espeak/{name.rpartition('+')[2]}"
+    return f"{engine}/{name.partition('@')[0].partition('+')[0]}" if engine in ("flite", "kokoro", "piper") else voice

@@ -20,6 +20,9 @@ from wakelark.evaluation.intervals import (
 from wakelark.evaluation.operating_point import DetCurve
 from wakelark.evaluation.trace import Trace
 
+FEWEST_DRAWN = 5
+"""Speakers, clips or blocks that a bootstrap draws from: of fewer, its interval is narrower than the truth."""
+
 Item = TypeVar("Item")
 UNKNOWN = "unknown"
 """The group of what is not known."""
@@ -155,21 +158,20 @@ def miss_bootstrap(
 ) -> tuple[Interval, str] | None:
     """Bootstrap interval of the miss rate and what was drawn: "speaker" when every clip names one, else "clip".
 
-    None without clips.
+    None where drawing says nothing: fewer than `FEWEST_DRAWN` to draw from, or all of them alike.
     """
-    if not clips:
-        return None
     labelled = all(clip.speaker for clip in clips)
     names = [clip.speaker if labelled else str(number) for number, clip in enumerate(clips)]
-    missed = np.array([clip.score < threshold for clip in clips])
+    missed = np.array([clip.score < threshold for clip in clips], dtype=bool)
+    if len(set(names)) < FEWEST_DRAWN or missed.all() or not missed.any():
+        return None
     return bootstrap_by_group(missed, names, rng=rng), ("speaker" if labelled else "clip")
 
 
-def alarm_bootstrap(streams: Sequence[ScoredStream], *, threshold: float, rng: np.random.Generator) -> Interval:
+def alarm_bootstrap(streams: Sequence[ScoredStream], *, threshold: float, rng: np.random.Generator) -> Interval | None:
     """Bootstrap interval of the false alarms per hour over ten-minute blocks: alarms come in clusters.
 
-    Raises:
-        ValueError: there is no audio.
+    None where drawing says nothing: fewer than `FEWEST_DRAWN` blocks, or not one alarm.
     """
     block_s = 600.0
     counts: list[int] = []
@@ -179,6 +181,8 @@ def alarm_bootstrap(streams: Sequence[ScoredStream], *, threshold: float, rng: n
         for start_s in np.arange(0.0, stream.seconds, block_s):
             counts.append(int(np.sum((times_s > start_s) & (times_s <= start_s + block_s))))
             hours.append(min(block_s, stream.seconds - start_s) / 3600)
+    if len(counts) < FEWEST_DRAWN or not any(counts):
+        return None
     return bootstrap_ratio(counts, hours, rng=rng)
 
 
@@ -196,11 +200,12 @@ def alarm_figures(
 ) -> dict[str, object]:
     """`false_alarms, fa_per_hour, fa_per_hour_ci, fa_per_hour_bootstrap_ci` of streams, and of their curve."""
     point = curve.at(threshold)
+    drawn = alarm_bootstrap(streams, threshold=threshold, rng=rng)
     return {
         "false_alarms": point.false_alarms,
         "fa_per_hour": point.fa_per_hour,
         "fa_per_hour_ci": list(point.fa_per_hour_ci),
-        "fa_per_hour_bootstrap_ci": list(alarm_bootstrap(streams, threshold=threshold, rng=rng)),
+        "fa_per_hour_bootstrap_ci": list(drawn) if drawn else None,
     }
 
 

@@ -30,10 +30,9 @@ def near_miss_figures(
     `by_text` has one row per text (or file, where no text is known) with `text` and `near_miss_counts`, the most
     dangerous first.
     """
-    bootstrap = miss_bootstrap(clips, threshold=threshold, rng=rng)
-    if bootstrap is None:
+    if not clips:
         return None
-    (silent_low, silent_high), unit = bootstrap
+    bootstrap = miss_bootstrap(clips, threshold=threshold, rng=rng)
     texts: dict[str, list[ScoredClip]] = {}
     for clip in clips:
         texts.setdefault(clip.text or clip.file, []).append(clip)
@@ -41,7 +40,7 @@ def near_miss_figures(
     rows.sort(key=lambda row: (-sum(clip.score >= threshold for clip in row[2]) / len(row[2]), row[0]))
     return near_miss_counts(clips, threshold=threshold) | {
         # The bootstrap is that of the clips that stayed silent.
-        "per_1000_bootstrap_ci": [1000 * (1 - silent_high), 1000 * (1 - silent_low)],
-        "bootstrap_unit": unit,
+        "per_1000_bootstrap_ci": None if bootstrap is None else [1000 * (1 - bound) for bound in bootstrap[0][::-1]],
+        "bootstrap_unit": None if bootstrap is None else bootstrap[1],
         "by_text": [{"text": text} | counts for text, counts, _ in rows],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,7 +180,13 @@ def _loudest(model: MeasuredModel) -> list[dict[str, Any]]:
 
 
 def _missed(model: MeasuredModel) -> list[dict[str, Any]]:
-    missed = sorted((clip for clip in model.positives if clip.score < model.threshold), key=lambda clip: clip.score)
+    """The worst of every speaker first, then the second worst: a list of one voice's clips says little."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, float, ScoredClip]] = []
+    for clip in sorted((clip for clip in model.positives if clip.score < model.threshold), key=lambda clip: clip.score):
+        turns.append((seen[clip.speaker] if clip.speaker else 0, clip.score, clip))
+        seen[clip.speaker] += 1
+    missed = [clip for *_, clip in sorted(turns, key=lambda turn: turn[:2])]
     return [clip.row() | {"sound": f"{model.name}-missed-{number}"} for number, clip in enumerate(missed[:LISTED])]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from wakelark.evaluation.intervals import hours_needed
+
 GRADES = ("good", "usable", "weak", "unproven", "unmeasured")
 """`good`: misses at most 5 % and keeps its budget of false alarms; `usable`: at most 15 % and within twice the budget;
 `weak`: worse; `unproven`: too little test audio to say (`FEWEST_CLIPS`, `FEWEST_HOURS`, or only synthetic negatives);
@@ -20,7 +22,7 @@ def verdict(phrase: str, models: Sequence[dict[str, Any]], judged: dict[str, Any
     if not models:
         return {"grade": "unmeasured", "headline": "Nothing was measured.", "details": []}
     grades = [grade(model) for model in models]
-    proven = models[0]["realised"]["hours"] >= models[0]["hours_needed"]
+    proven = models[0]["realised"]["hours"] >= _hours_needed(models[0])
     headline = {
         "good": f"Ready to use: it hears “{phrase}” reliably and rarely wakes by mistake."
         if proven
@@ -76,11 +78,12 @@ def _sentence(model: dict[str, Any]) -> str:
 def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
     first = models[0]
     caveats = []
-    hours, needed = first["realised"]["hours"], first["hours_needed"]
+    hours, needed, alarms = first["realised"]["hours"], _hours_needed(first), first["realised"]["false_alarms"]
     if 0 < hours < needed:
+        heard = {0: "without a single one", 1: "with the one that was heard"}.get(alarms, f"with the {alarms} heard")
         caveats.append(
             f"{duration(hours)} of test recordings cannot prove {first['fa_per_hour_budget']:g} false alarms per hour: "
-            f"that takes at least {needed:.1f} hours without a single one."
+            f"that takes at least {needed:.1f} hours {heard}."
         )
     if first["synthetic_negatives"]:
         caveats.append("The audio without the phrase was synthetic: real rooms will give other false-alarm rates.")
@@ -91,6 +94,11 @@ def _caveats(models: Sequence[dict[str, Any]]) -> list[str]:
             "or less: measure with own recordings, wakelark evaluate MODEL --positives DIR."
         )
     return caveats
+
+
+def _hours_needed(model: dict[str, Any]) -> float:
+    """Hours that would prove the budget with as many alarms as were heard."""
+    return hours_needed(model["fa_per_hour_budget"], model["realised"]["false_alarms"] or 0)
 
 
 def duration(hours: float) -> str:

@@ -27,6 +27,7 @@ from wakelark.evaluation.operating_point import BUDGETS
 from wakelark.peers.live import LiveCost, measure_live
 from wakelark.peers.scorer import WAKELARK, as_int16
 from wakelark.pipeline.backgrounds import negative_sources, noise_source
+from wakelark.pipeline.breakdown import check_snr
 from wakelark.pipeline.clip_lists import clip_source, read_clips
 from wakelark.pipeline.contenders import Contender, choose_contenders
 from wakelark.pipeline.evaluate import EVENT_FLOOR
@@ -75,6 +76,8 @@ def benchmark(request: BenchmarkRequest, *, progress: Progress) -> dict[str, Any
         DataError: no usable positive clip, no negative audio, or a given folder without audio.
         ConfigError: models for different phrases, too many, or no positives given and no run to take them from.
     """
+    if request.snr_db is not None:
+        check_snr(request.snr_db)
     contenders, warnings = choose_contenders(request.models, request.judge, request.peers)
     clips, positives_from = _positives(request)
     streams = negative_sources(request.negatives)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wakelark.errors import ConfigError
 from wakelark.evaluation.groups import (
     ScoredClip,
     ScoredStream,
@@ -60,10 +61,22 @@ def conditions(snrs_db: Sequence[float], distances_m: Sequence[float]) -> tuple[
     >>> [c.snr_db for c in conditions([math.inf, 10.0], [])]
     [None, 10.0]
     """
+    for snr_db in snrs_db:
+        check_snr(snr_db)
     return tuple(
         Condition(snr_db=None if snr_db == math.inf else snr_db, distance_m=distance_m)
         for distance_m in (distances_m or [None]) for snr_db in (snrs_db or [None])
     )  # fmt: skip
+
+
+def check_snr(snr_db: float) -> None:
+    """Refuse what is no level.
+
+    Raises:
+        ConfigError: not a number, or -inf.
+    """
+    if math.isnan(snr_db) or snr_db == -math.inf:
+        raise ConfigError(f"--snr {snr_db:g}: give the level of the speech over the noise in dB; inf is without noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from wakelark.audio import SAMPLE_RATE, find_audio_files, printable
 from wakelark.corpus.cache import cache_folder
 from wakelark.corpus.clip import Clip
 from wakelark.corpus.manifest import read_manifest
+from wakelark.corpus.voice_split import speaker_of
 from wakelark.errors import DataError
 from wakelark.pipeline.sources import ClipSource
 
@@ -69,7 +70,7 @@ def clip_source(clip: Clip) -> ClipSource:
         start=clip.start,
         samples=clip.samples,
         word_end_s=None if clip.phrase_end is None else clip.phrase_end / SAMPLE_RATE,
-        speaker=clip.voice,
+        speaker=speaker_of(clip.voice),
         engine=clip.engine,
         kind=clip.kind,
         text=clip.text,

@@ -15,6 +15,8 @@ CLOSE = 1.0
 """In log-odds: a score that misses the threshold by less only just misses it."""
 GAIN = 0.7
 """In log-odds: a change that raises the score by less does not matter."""
+FAR = 4.0
+"""In log-odds: a changed sound that stays farther below the threshold explains nothing."""
 UNLIKE = 0.5
 """A similarity below this is that of clips that have nothing in common (docs/diagnose.md)."""
 
@@ -170,7 +172,8 @@ def _why_silent(facts: Facts) -> Iterator[_Reason]:
         yield "silent", facts.faults[0].what, facts.faults[0].remedy
         return
     for change in sorted(facts.what_if, key=lambda change: -change.peak):
-        if change.gain >= GAIN:
+        # A rise far below the threshold is none that matters.
+        if change.gain >= GAIN and _above(change.peak, facts.threshold) > -FAR:
             outcome = "and would fire" if change.peak >= facts.threshold else "which is still not enough"
             yield (
                 "recording",
@@ -272,8 +275,13 @@ def _more_eager(facts: Facts) -> str:
 
 def _short_of(facts: Facts, threshold: float) -> float:
     """Distance of the peak from the threshold in log-odds, either way."""
-    peak, limit = log_odds(np.array([facts.peak, threshold]))
-    return abs(float(peak - limit))
+    return abs(_above(facts.peak, threshold))
+
+
+def _above(score: float, threshold: float) -> float:
+    """How far a score lies above a threshold, in log-odds."""
+    found, limit = log_odds(np.array([score, threshold]))
+    return float(found - limit)
 
 
 def _as_positive(facts: Facts) -> str:

@@ -101,12 +101,16 @@ def _matched(entries: Sequence[Entry]) -> str:
         }
         for budget in budgets
     ]
-    columns: list[Column] = [("allowed per hour", lambda row: f"{row['budget']:g} per hour", "name")]
+    few = {row["fa_per_hour_budget"] for row in rows_of(entries) if not row["supported"]}
+    columns: list[Column] = [
+        ("allowed per hour", lambda row: f"{row['budget']:g} per hour{' *' if row['budget'] in few else ''}", "name")
+    ]
     columns += [_misses_of(str(number), entry) for number, entry in enumerate(entries)]
     noisy = any(entry["realised_noisy"] for entry in entries)
     note = (
         "For comparing models only: here each threshold is chosen on the test recordings themselves, so that it allows "
         f"exactly so many false alarms. {'In brackets: in noise.' if noisy else ''}"
+        f"{' * Too few hours were heard to claim this; rows that allow no alarm at all are alike.' if few else ''}"
     )
     found = table(rows, columns, caption="Missed at the same number of false alarms", css="stack")
     return f'{found}<p class="soft">{note}</p>' if found else ""

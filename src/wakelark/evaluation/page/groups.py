@@ -70,7 +70,7 @@ def _miss_columns(entry: Entry, key: str, rows: Rows) -> list[Column]:
         ("", lambda row: escape(plain(str(row["name"]))), "name"),
         ("clips", lambda row: count(row["positives"]), "n soft"),
         ("", bar, "bar"),
-        ("missed", lambda row: percent(row["miss_rate"]), "n strong"),
+        ("missed", lambda row: percent(row["miss_rate"]) + _narrow(percent_range(row["miss_rate_ci"])), "n strong"),
         ("95 %", lambda row: percent_range(row["miss_rate_ci"]), "n soft wide"),
     ]
 
@@ -87,6 +87,11 @@ def _alarm_columns(entry: Entry, rows: Rows) -> list[Column]:
         ("", name, "name"),
         ("hours", lambda row: f"{row['hours']:.1f}", "n soft"),
         ("", lambda row: interval_bar(row["fa_per_hour"], row["fa_per_hour_ci"], top, goal=average), "bar"),
-        ("per hour", lambda row: rate(row["fa_per_hour"]), "n strong"),
+        ("per hour", lambda row: rate(row["fa_per_hour"]) + _narrow(rate_range(row["fa_per_hour_ci"])), "n strong"),
         ("95 %", lambda row: rate_range(row["fa_per_hour_ci"]), "n soft wide"),
     ]
+
+
+def _narrow(interval: str) -> str:
+    """The interval below its value, on a screen too narrow for a column of its own."""
+    return f' <span class="narrow">{interval}</span>' if interval else ""

@@ -14,8 +14,9 @@ _METHOD = (
     "Recordings without the phrase are played to the model from beginning to end. Scores are averaged over a few "
     "steps; peaks nearer than 1.5 s to a louder one belong to it; every peak at or above the threshold is one false "
     "alarm. A running detector merges alarms that follow each other closely, so it fires at most as often. A clip with "
-    "the phrase is surrounded by near-silence and counts as heard when the threshold is reached while it is spoken or "
-    "within one second after. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
+    "the phrase is surrounded by near-silence and counts as heard when the threshold is reached within one second of "
+    "the end of the phrase (from 0.1 s before); of recordings whose phrase nobody has timed, from their beginning to "
+    "one second after their end. Intervals: Wilson for misses, Garwood (exact Poisson) for alarms."
 )
 
 
@@ -77,7 +78,7 @@ def _unknown(entry: Entry) -> list[str]:
     if "recording" not in engines:
         found.append(
             "How it hears real people: all test clips were synthetic voices. Children, strong accents and hoarse "
-            "voices will be missed more often. Measure with your own: wakelark evaluate MODEL --positives DIR."
+            "voices may be missed more often. Measure with your own: wakelark evaluate MODEL --positives DIR."
         )
     if not any(key.startswith("distance") for key in groups):
         found.append("How far away one may stand, and how an echoing room changes that.")

@@ -80,3 +80,15 @@ for (const clip of document.querySelectorAll(".clip:has(audio)")) {
   audio.addEventListener("ended", state);
   state();
 }
+
+// On paper nothing can be unfolded: what the verdict and the data say is shown whole, and folded again afterwards.
+const unfolded = [];
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("header details, #data details, #health details, main > details")) {
+    if (!fold.open) unfolded.push(fold);
+    fold.open = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const fold of unfolded.splice(0)) fold.open = false;
+});

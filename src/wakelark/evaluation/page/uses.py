@@ -5,7 +5,7 @@ The answers follow from a model's entry in `report.json`; where too little was m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,7 +55,7 @@ def _misses(what: str, figures: Mapping[str, Any], how: str) -> Use:
     why = f"Of 100 calls it misses about {100 * share:.0f} ({low:.0f} to {high:.0f}){how}."
     if clips < FEWEST_CLIPS:
         return Use(what, "unknown", f"{why} But only {clips} clips were heard.")
-    return Use(what, _graded(share, GOOD_MISS_RATE, USABLE_MISS_RATE), why)
+    return Use(what, _graded(share, figures["miss_rate_ci"], GOOD_MISS_RATE, USABLE_MISS_RATE), why)
 
 
 def _left_on(model: Mapping[str, Any]) -> Use:
@@ -83,10 +83,11 @@ def _look_alikes(near: Mapping[str, Any]) -> Use:
     what = "Stays silent at words that sound alike"
     if not near["clips"]:
         return Use(what, "unknown", "None were tried.")
-    why = f"{near['fired']} of {near['clips']} clips of such words wake it."
+    low, high = near["per_1000_ci"]
+    why = f"{near['fired']} of {near['clips']} clips of such words wake it: {low:.0f} to {high:.0f} of 1,000."
     if near["clips"] < FEWEST_CLIPS:
         return Use(what, "unknown", why)
-    return Use(what, _graded(near["per_1000"], GOOD_PER_1000, USABLE_PER_1000), why)
+    return Use(what, _graded(near["per_1000"], near["per_1000_ci"], GOOD_PER_1000, USABLE_PER_1000), why)
 
 
 def _people(model: Mapping[str, Any]) -> Use:
@@ -95,9 +96,15 @@ def _people(model: Mapping[str, Any]) -> Use:
     if not people or people[0]["positives"] < FEWEST_PEOPLE_CLIPS:
         return Use(what, "unknown", "Tested with synthetic voices only; people may be missed more often, or less.")
     row = people[0]
-    why = f"{row['missed']} of {row['positives']} recordings of people were missed."
-    return Use(what, _graded(row["miss_rate"], GOOD_MISS_RATE, USABLE_MISS_RATE), why)
+    low, high = (100 * bound for bound in row["miss_rate_ci"])
+    why = f"{row['missed']} of {row['positives']} recordings of people were missed: {low:.0f} to {high:.0f} of 100."
+    return Use(what, _graded(row["miss_rate"], row["miss_rate_ci"], GOOD_MISS_RATE, USABLE_MISS_RATE), why)
 
 
-def _graded(value: float, good: float, usable: float) -> Answer:
-    return "yes" if value <= good else "partly" if value <= usable else "no"
+def _graded(value: float, interval: Sequence[float], good: float, usable: float) -> Answer:
+    """Yes and no must stand for the whole interval: yes when not even its upper end is above `usable`, no when not even
+    its lower end is within."""
+    low, high = interval
+    if value <= good and high <= usable:
+        return "yes"
+    return "no" if low > usable else "partly"
