@@ -112,7 +112,7 @@ class MicroConfig(Section):
     trunk: str = "auto"
     """What it starts from: "none": random weights of the shape below, "auto": the trunk for this front end that comes
     with wakelark where there is one, else "none", or the path of a trunk for this front end."""
-    channels: int = Field(default=64, ge=8)
+    channels: int = Field(default=48, ge=8)
     kernels: tuple[int, ...] = (3, 5, 7, 7, 7)
     """Kernel lengths of the trunk's blocks, in steps of 30 ms: together 0.79 s, the span of one speech embedding."""
     head_taps: int = Field(default=13, ge=1)

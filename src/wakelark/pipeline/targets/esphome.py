@@ -22,8 +22,9 @@ from wakelark.tflite.manifest import MicroManifest, arena_for, manifest_for, sid
 from wakelark.tflite.micro_student import MicroModel, build_micro_student
 from wakelark.tflite.tflm import measure_arena
 
-APART, MEAN_APART = 16 / 256, 3 / 256
-"""Between two interpreters, whose kernels round differently: of a score, at most and on average."""
+APART, MEAN_APART = 24 / 256, 3 / 256
+"""Between two interpreters, whose kernels round differently: of the smoothed score, at most, and of a score, on average
+(`wakelark.tflite.run.run_everywhere` has what was measured)."""
 AUTHOR = "wakelark"
 PRESET = "normal"
 _INSTALL = """\
@@ -91,10 +92,10 @@ class EsphomeTarget(Target):
         progress(2, 2, "written and run in every interpreter")
         names, over = ", ".join(engines.engines), f"over {SOUND_S} s of {run.sound.what}"
         misses, told = _misses(run, network, folder / f"{stem}.json", progress)
-        apart = f"largest difference of a score between {names}, {over}"
+        apart = f"largest difference of the smoothed score between {names}, {over}"
         parity = [
             ParityCheck(what=apart, figure=engines.apart, allowed=APART),
-            ParityCheck(what="the same, on average", figure=engines.mean_apart, allowed=MEAN_APART),
+            ParityCheck(what="mean difference of a score between them", figure=engines.mean_apart, allowed=MEAN_APART),
             misses,
         ]
         facts: dict[str, object] = {

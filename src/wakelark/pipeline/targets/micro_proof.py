@@ -72,7 +72,8 @@ class EngineFigures:
 
     Attributes:
         engines: their names.
-        apart, mean_apart: the largest difference of a score between any two of them, and the largest mean one.
+        apart, mean_apart: between any two of them, the largest difference of the smoothed score, which decides, and the
+            largest mean difference of a score.
         from_float: the largest difference of a score to the float network, after its receptive field has filled.
         mean_from_float: the mean difference.
     """
@@ -100,13 +101,13 @@ def compare_engines(data: bytes, network: FloatMicro, audio: Int16Array, *, aren
     features = features[: len(features) // network.frames_per_step * network.frames_per_step]
     heard = run_everywhere(data, device_features(features), arena_bytes=arena_bytes)
     scores = list(heard.values())
-    pairs = [np.abs(one - other) for one in scores for other in scores]
+    decides = [smooth(one.astype(np.float64), network.smoothing_steps) for one in scores]
     filled = network.student.receptive_field_frames // network.frames_per_step
     differences = np.abs(scores[0] - network.scores(features))[filled:]
     return EngineFigures(
         engines=tuple(heard),
-        apart=max(float(pair.max()) for pair in pairs),
-        mean_apart=max(float(pair.mean()) for pair in pairs),
+        apart=max(float(np.abs(one - other).max()) for one in decides for other in decides),
+        mean_apart=max(float(np.abs(one - other).mean()) for one in scores for other in scores),
         from_float=float(differences.max()),
         mean_from_float=float(differences.mean()),
     )
