@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPES = REPOSITORY / "tests" / "recipes"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests share a process (`--dist loadgroup`), as they share fixtures; all recipes do, as they share one
     training. These come first: they take the longest."""
