@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says something about the machine, not about the law it tests.
 settings.register_profile("wakelark", deadline=None)
@@ -26,17 +28,24 @@ for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RECIPES = REPOSITORY / "tests" / "recipes"
+RECIPES = "tests/recipes/"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+class FileScheduling(LoadScopeScheduling):
+    """A file's tests share a process, as they share fixtures; all recipes do, as they share one training."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return RECIPES if file.startswith(RECIPES) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    return FileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a process (`--dist loadgroup`), as they share fixtures; all recipes do, as they share one
-    training. These come first: they take the longest."""
-    items.sort(key=lambda item: RECIPES not in item.path.parents)  # stable
-    for item in items:
-        group = RECIPES if RECIPES in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(group.relative_to(REPOSITORY).as_posix()))
+    """The recipes come first: they take the longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(RECIPES))  # stable
 
 
 @pytest.fixture
