@@ -205,8 +205,11 @@ def test_a_run_without_a_student_for_esphome_says_how_to_get_one(
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium: the web target cannot be tried")
-def test_the_page_was_tried_in_a_browser(exported: dict[str, Any], out: Path, smoke: Trained) -> None:
-    found = entry(exported, "web")
+def test_the_page_was_tried_in_a_browser(wakelark: CommandLine, smoke: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = wakelark.run("export", smoke.folder, "--to", "web", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    found = entry(json.loads(done.stdout), "web")
     assert found["status"] == "written", found
     for name in ("model_tiny.onnx", "model.onnx"):
         assert (out / "web" / name).read_bytes() == (smoke.folder / name).read_bytes()
