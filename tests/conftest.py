@@ -26,6 +26,17 @@ for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+RECIPES = REPOSITORY / "tests" / "recipes"
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share a process (`--dist loadgroup`), as they share fixtures; all recipes do, as they share one
+    training. These come first: they take the longest."""
+    items.sort(key=lambda item: RECIPES not in item.path.parents)  # stable
+    for item in items:
+        group = RECIPES if RECIPES in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(group.relative_to(REPOSITORY).as_posix()))
 
 
 @pytest.fixture
