@@ -81,9 +81,9 @@ def serve(
     for model in served:
         say_if_unknown(is_known=model.knows_judge)
     triggers = TriggerFolder(save_triggers, max_files=max_triggers) if save_triggers is not None else None
-    server = WakeServer(
-        served, address, version=__version__, limits=Limits(clients=max_clients), triggers=triggers
-    )  # fmt: skip
+    # A quarter of the places is for others than the busiest address.
+    limits = Limits(clients=max_clients, per_address=max_clients - max_clients // 4)
+    server = WakeServer(served, address, version=__version__, limits=limits, triggers=triggers)
     asyncio.run(_serve(server, served, zeroconf=zeroconf, json_output=json_output))
 
 
