@@ -54,13 +54,19 @@ def test_a_turn_of_somebody_who_leaves_is_not_lost() -> None:
     async def scenario() -> int:
         pool = FairPool(1)
         go = threading.Event()
-        blocker = asyncio.ensure_future(pool.run(lambda: go.wait(5), due_s=0.0))
-        waiting = [asyncio.ensure_future(pool.run(lambda: 1, due_s=1.0)) for _ in range(3)]
+        waiting: list[asyncio.Task[int]] = []
+
+        async def first() -> None:
+            await pool.run(lambda: go.wait(5), due_s=0.0)
+            waiting[1].cancel()  # it has just been given the turn and could not take it yet
+
+        blocker = asyncio.ensure_future(first())
+        await asyncio.sleep(0)
+        waiting += [asyncio.ensure_future(pool.run(lambda: 1, due_s=1.0)) for _ in range(3)]
         await asyncio.sleep(0)
         waiting[0].cancel()
         go.set()
-        await blocker  # the turn has been given to the second by now
-        waiting[1].cancel()
+        await blocker
         result = await asyncio.wait_for(waiting[2], 5) + await asyncio.wait_for(pool.run(lambda: 1, due_s=2.0), 5)
         pool.shutdown()
         return result
