@@ -103,6 +103,7 @@ class WakeServer:
     ) -> None:
         self.address = address
         self._models = models
+        self._version = version
         self._info = info(models, version=version).event()
         self._limits = limits or Limits()
         self._triggers = triggers
@@ -135,6 +136,12 @@ class WakeServer:
         self._complaints.finish()
         if self.address.scheme == "unix":
             Path(self.address.path).unlink(missing_ok=True)
+
+    def replace(self, models: Sequence[ServedModel]) -> None:
+        """Serve these models from now on. All clients are disconnected: they come back, and get the new ones."""
+        self._models, self._info = models, info(models, version=self._version).event()
+        for task in self._clients.values():
+            task.cancel()
 
     async def _listen(self) -> asyncio.Server:
         limit = self._limits.line_bytes
