@@ -123,7 +123,7 @@ def parsed() -> argparse.Namespace:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """The server's side, in the process under test."""
-    limits = Limits(clients=arguments.clients + arguments.idle + 100, pace=1e9, costs_s=0.0)
+    limits = Limits(clients=arguments.clients + arguments.idle + 100, pace=1e9)
     models = load_models(arguments.models, judges=[], fires_at=FiresAt())
     address = Address.parse("tcp://127.0.0.1:0")
     async with WakeServer(models, address, version=wakelark.__version__, limits=limits) as server:
