@@ -42,6 +42,7 @@ BROKEN = {
     "data that are no JSON": message("detect", data_length=4) + b"{{{{",
     "data that are no object": message("detect", data_length=4) + b"true",
     "a chunk without a rate": message(data={"width": 2, "channels": 1}, payload=b"ab"),
+    "a chunk of 0 Hz": message(data={**CHUNK, "rate": 0}, payload=b"ab"),
     "a chunk of 1 Hz": message(data={**CHUNK, "rate": 1}, payload=b"ab"),
     "a chunk of 4 GHz": message(data={**CHUNK, "rate": 4 * 10**9}, payload=b"ab"),
     "a rate that is a fraction": message(data={**CHUNK, "rate": 16000.5}, payload=b"ab"),
