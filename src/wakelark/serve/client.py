@@ -79,7 +79,7 @@ class Client:
             event = await read_event(self._reader, self._limits, wait_s=self._limits.first_s)
             while event is not None:
                 self.heard_s = time.monotonic()
-                await self._wait_for_pace(self._limits.costs_s)
+                await self._wait_for_pace(costs_s=self._limits.costs_s)
                 await self._answer(event)
                 event = await read_event(self._reader, self._limits, wait_s=None)
             LOG.debug("%s left", self.name)
@@ -122,7 +122,7 @@ class Client:
         for start in range(0, len(payload), size):
             piece = payload[start : start + size]
             at_ms = None if start else timestamp_ms  # the others follow without a gap
-            await self._wait_for_pace(form.seconds(piece))
+            await self._wait_for_pace(audio_s=form.seconds(piece))
             await self._tell(await self._work(functools.partial(self._listener.take, piece, form, at_ms)))
 
     def _select(self, event: Event) -> None:
@@ -158,12 +158,12 @@ class Client:
     async def _work(self, work: Callable[[], _Result]) -> _Result:
         return await self._pool.run(work, due_s=self._pace.due_s)
 
-    async def _wait_for_pace(self, seconds: float) -> None:
+    async def _wait_for_pace(self, *, audio_s: float = 0.0, costs_s: float = 0.0) -> None:
         """Hold back a client that sends much faster than one can speak, so that the others are heard.
 
         Without a wait, too, the others get their turn: messages that are in the buffer are read without one.
         """
-        await asyncio.sleep(self._pace.take(seconds, now_s=time.monotonic()))
+        await asyncio.sleep(self._pace.take(audio_s, costs_s=costs_s, now_s=time.monotonic()))
 
     async def _write(self, event: Event) -> None:
         try:

@@ -67,6 +67,10 @@ class FairPool:
         self._free += 1
 
 
+_REAL_TIME = 1.05
+"""Real time with some grace: no sound card's clock is exactly right, and a stream may last for months."""
+
+
 class Pace:
     """What one client has sent, against what it may.
 
@@ -75,7 +79,7 @@ class Pace:
 
     Args:
         pace: seconds of audio allowed per second.
-        burst_s: so much audio may come at once.
+        burst_s: so much audio may come at once; what comes beyond is due no later than that.
         now_s: the time, as for the other methods.
     """
 
@@ -85,12 +89,12 @@ class Pace:
         self._level_s = 0.0
         self._ahead_s = 0.0
 
-    def take(self, seconds: float, *, now_s: float) -> float:
-        """Count so much audio; give the seconds to wait before more is read."""
+    def take(self, audio_s: float, *, now_s: float, costs_s: float = 0.0) -> float:
+        """Count so much audio, and what a message costs apart from it; give the seconds to wait before more is read."""
         passed = now_s - self._at_s
         self._at_s = now_s
-        self._level_s = max(0.0, self._level_s - self._pace * passed) + seconds
-        self._ahead_s = max(0.0, self._ahead_s - passed) + seconds
+        self._level_s = max(0.0, self._level_s - self._pace * passed) + audio_s + costs_s
+        self._ahead_s = min(self._burst_s, max(0.0, self._ahead_s - _REAL_TIME * passed) + audio_s)
         return max(0.0, (self._level_s - self._burst_s) / self._pace)
 
     @property

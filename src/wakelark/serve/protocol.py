@@ -34,7 +34,7 @@ class Limits:
         gone_s: a machine that the network has not reached for about so long is taken for gone.
         pace: audio may come this many times faster than real time ...
         burst_s: ... after so many seconds of it, which may come at once.
-        costs_s: every message counts as this much audio at least: with this pace, 2,000 a second.
+        costs_s: every message counts as this much audio besides what it brings: with this pace, 2,000 a second.
     """
 
     line_bytes: int = 64 * 1024
