@@ -146,7 +146,9 @@ async def with_clients(server: Server, arguments: argparse.Namespace, recording:
     await asyncio.sleep(1.0)
     with_idle = server.state()
     lags = Lags()
-    audio = np.resize(np.concatenate([recording, np.zeros(SAMPLE_RATE, np.int16)]), round(arguments.seconds * SAMPLE_RATE))
+    audio = np.resize(
+        np.concatenate([recording, np.zeros(SAMPLE_RATE, np.int16)]), round(arguments.seconds * SAMPLE_RATE)
+    )
     began = time.monotonic()
     offsets = [CHUNK / SAMPLE_RATE * number / arguments.clients for number in range(arguments.clients)]
     await asyncio.gather(*(real_time(server.uri, audio, lags, delay_s=offset) for offset in offsets))

@@ -79,7 +79,6 @@ def serve(
         threshold=threshold, preset=preset, judge_threshold=judge_threshold, refractory_s=refractory_seconds
     )
 
-
     def load() -> list[ServedModel]:
         return load_models(find_models(models or [], custom_model_dir or []), judges=judge or [], fires_at=fires_at)
 
