@@ -118,6 +118,8 @@ def parsed() -> argparse.Namespace:
     arguments = parser.parse_args()
     if not arguments.serve and arguments.phrase_audio is None:
         parser.error("--phrase-audio is needed")
+    if arguments.hours < 0.1:
+        parser.error("--hours must be at least 0.1, or there is no slope of the memory")
     return arguments
 
 
