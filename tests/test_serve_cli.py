@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import configparser
+import inspect
 import json
 import re
 import shlex
@@ -17,7 +18,7 @@ import pytest
 import typer
 import yaml
 from wyoming.event import Event, read_event, write_event
-from wyoming.info import Describe
+from wyoming.info import Describe, Info
 
 from wakelark.cli.serve import serve
 from wakelark.errors import ConfigError
@@ -85,6 +86,64 @@ def test_a_broken_model_and_a_taken_port_have_their_exit_codes(tmp_path: Path) -
         busy = start(write_tiny_model(tmp_path / "model.onnx"), "--uri", f"tcp://127.0.0.1:{port}")
         _, error = busy.communicate(timeout=20)
     assert (busy.returncode, b"another program already listens" in error) == (6, True)
+
+
+def version_of(uri: str) -> str:
+    """The version of the only model, as a new client is told it."""
+    address = Address.parse(uri)
+    with (
+        socket.create_connection((address.host, address.port), timeout=5) as client,
+        client.makefile("rwb") as file,
+    ):
+        write_event(Describe().event(), file)
+        event = read_event(file)
+        assert event is not None
+        return Info.from_event(event).wake[0].models[0].version or ""
+
+
+def until(process: subprocess.Popen[bytes], words: bytes) -> None:
+    """Read stderr up to a line with these words."""
+    assert process.stderr is not None
+    while words not in (line := process.stderr.readline()):
+        assert line, f"the server ended without {words!r}"
+
+
+def test_hangup_loads_all_models_again_or_none(tmp_path: Path) -> None:
+    file = write_tiny_model(tmp_path / "wake.onnx")
+    process = start("--custom-model-dir", tmp_path, "--uri", "tcp://127.0.0.1:0", "--json")
+    assert process.stdout is not None
+    uri = json.loads(process.stdout.readline())["uri"]
+    until(process, b"Ctrl-C stops")
+    first = version_of(uri)
+
+    file.write_bytes(b"half a model")
+    process.send_signal(signal.SIGHUP)
+    until(process, b"the old ones are served on")
+    assert version_of(uri) == first
+
+    write_tiny_model(file, threshold=0.75)
+    address = Address.parse(uri)
+    with socket.create_connection((address.host, address.port), timeout=5) as old, old.makefile("rwb") as said:
+        write_event(Describe().event(), said)
+        assert read_event(said) is not None
+        process.send_signal(signal.SIGHUP)
+        until(process, b'loaded again: wake ("loud noise", 0.75)')
+        assert read_event(said) is None, "it is disconnected, so that it comes back to the new model"
+    assert version_of(uri) != first
+
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=10)
+    assert (process.returncode, b"Traceback" in error) == (0, False)
+
+
+def test_only_this_machine_can_connect_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    default = inspect.signature(serve).parameters["uri"].default
+    assert Address.parse(default).is_loopback
+    open_to_all = start(write_tiny_model(tmp_path / "model.onnx"), "--uri", "tcp://0.0.0.0:0")
+    until(open_to_all, b"anybody on the network can connect")
+    open_to_all.send_signal(signal.SIGTERM)
+    open_to_all.communicate(timeout=10)
+    assert open_to_all.returncode == 0
 
 
 def test_a_judge_is_shared_and_has_the_last_word(tmp_path: Path) -> None:

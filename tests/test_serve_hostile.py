@@ -42,6 +42,7 @@ BROKEN = {
     "data that are no JSON": message("detect", data_length=4) + b"{{{{",
     "data that are no object": message("detect", data_length=4) + b"true",
     "a chunk without a rate": message(data={"width": 2, "channels": 1}, payload=b"ab"),
+    "a chunk of 0 Hz": message(data={**CHUNK, "rate": 0}, payload=b"ab"),
     "a chunk of 1 Hz": message(data={**CHUNK, "rate": 1}, payload=b"ab"),
     "a chunk of 4 GHz": message(data={**CHUNK, "rate": 4 * 10**9}, payload=b"ab"),
     "a rate that is a fraction": message(data={**CHUNK, "rate": 16000.5}, payload=b"ab"),
@@ -53,6 +54,8 @@ BROKEN = {
     "names that are a text": message("detect", data={"names": "alexa"}),
     "names that are numbers": message("detect", data={"names": [1]}),
     "a ping with a list": message("ping", data={"text": []}),
+    "a text that is no Unicode": b'{"type": "ping", "data": {"text": "\\ud800"}}\n',
+    "a text in UTF-16": '{"type": "ping"}'.encode("utf-16-be") + b"\n",
 }
 
 
@@ -109,11 +112,10 @@ def test_a_client_that_leaves_in_the_middle_of_a_message(
     ("sent", "limits", "reason"),
     [
         (b"", Limits(first_s=0.2), "sent nothing for 0.2 s"),
-        (message("ping"), Limits(idle_s=0.2), "sent nothing for 0.2 s"),
         (b'{"type": ', Limits(message_s=0.2), "not complete after 0.2 s"),
         (message(data=CHUNK, payload_length=100) + b"a", Limits(message_s=0.2), "not complete after 0.2 s"),
     ],
-    ids=["says nothing", "falls silent", "half a header", "half a payload"],
+    ids=["says nothing", "half a header", "half a payload"],
 )
 def test_slow_clients_are_disconnected(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, sent: bytes, limits: Limits, reason: str
@@ -162,7 +164,7 @@ def test_there_are_never_more_clients_than_allowed(tmp_path: Path, caplog: pytes
                 return await answers(second)
 
     assert [event.type for event in asyncio.run(scenario())] == ["not-detected"]
-    assert "turned away: 1 clients are connected already" in caplog.text
+    assert "turned away: all 1 places are taken" in caplog.text
 
 
 def test_a_client_faster_than_real_time_is_held_back_and_loses_nothing(tmp_path: Path) -> None:

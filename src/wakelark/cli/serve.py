@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ import typer
 from wakelark import __version__
 from wakelark.cli.options import JudgeThreshold, Preset, Threshold, say_if_unknown
 from wakelark.cli.output import note
-from wakelark.errors import ConfigError, SetupError
+from wakelark.errors import ConfigError, SetupError, WakelarkError
 
 if TYPE_CHECKING:
     from wakelark.serve.models import ServedModel
@@ -77,17 +78,28 @@ def serve(
     fires_at = FiresAt(
         threshold=threshold, preset=preset, judge_threshold=judge_threshold, refractory_s=refractory_seconds
     )
-    served = load_models(find_models(models or [], custom_model_dir or []), judges=judge or [], fires_at=fires_at)
+
+    def load() -> list[ServedModel]:
+        return load_models(find_models(models or [], custom_model_dir or []), judges=judge or [], fires_at=fires_at)
+
+    served = load()
     for model in served:
         say_if_unknown(is_known=model.knows_judge)
     triggers = TriggerFolder(save_triggers, max_files=max_triggers) if save_triggers is not None else None
-    server = WakeServer(
-        served, address, version=__version__, limits=Limits(clients=max_clients), triggers=triggers
-    )  # fmt: skip
-    asyncio.run(_serve(server, served, zeroconf=zeroconf, json_output=json_output))
+    # A quarter of the places is for others than the busiest address.
+    limits = Limits(clients=max_clients, per_address=max_clients - max_clients // 4)
+    server = WakeServer(served, address, version=__version__, limits=limits, triggers=triggers)
+    asyncio.run(_serve(server, served, load, zeroconf=zeroconf, json_output=json_output))
 
 
-async def _serve(server: WakeServer, models: list[ServedModel], *, zeroconf: str | None, json_output: bool) -> None:
+async def _serve(
+    server: WakeServer,
+    models: list[ServedModel],
+    load: Callable[[], list[ServedModel]],
+    *,
+    zeroconf: str | None,
+    json_output: bool,
+) -> None:
     """Run until a signal comes: the normal end of a server, hence exit code 0."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -104,9 +116,27 @@ async def _serve(server: WakeServer, models: list[ServedModel], *, zeroconf: str
         await stack.enter_async_context(server)
         if zeroconf is not None:
             await _announce(stack, zeroconf, server.address)
+        reloading = asyncio.ensure_future(_reload_on_hangup(server, load))
         _say_ready(server.address, models, json_output=json_output)
         await stopped.wait()
+        reloading.cancel()
         note("stopping")
+
+
+async def _reload_on_hangup(server: WakeServer, load: Callable[[], list[ServedModel]]) -> None:
+    """SIGHUP loads all models again. All of them or none: with a broken file, the old ones are served on."""
+    wanted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, wanted.set)
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        try:
+            models = await asyncio.to_thread(load)
+        except WakelarkError as error:
+            note(f"the models are not loaded again, the old ones are served on: {error}")
+            continue
+        server.replace(models)
+        note(f"loaded again: {_listed(models)}")
 
 
 async def _announce(stack: AsyncExitStack, name: str, address: Address) -> None:
@@ -129,5 +159,8 @@ def _say_ready(address: Address, models: list[ServedModel], *, json_output: bool
             for model in models
         ]
         print(json.dumps({"uri": address.uri, "models": told}), flush=True)
-    names = ", ".join(f'{model.name} ("{model.backend.card.phrase}", {model.fires_at:.2f})' for model in models)
-    note(f"serving {names} on {address.uri}; Ctrl-C stops")
+    note(f"serving {_listed(models)} on {address.uri}; Ctrl-C stops")
+
+
+def _listed(models: list[ServedModel]) -> str:
+    return ", ".join(f'{model.name} ("{model.backend.card.phrase}", {model.fires_at:.2f})' for model in models)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from wyoming.event import Event, async_write_event
@@ -15,6 +15,8 @@ from wyoming.wake import Detection, NotDetected
 
 from wakelark.errors import WakelarkError
 from wakelark.serve.audio_stream import AudioForm
+from wakelark.serve.complaints import Complaints
+from wakelark.serve.fairness import FairPool, Pace
 from wakelark.serve.listener import Heard, Listener
 from wakelark.serve.models import ServedModel
 from wakelark.serve.protocol import Limits, ProtocolError, read_event, whole_number
@@ -22,6 +24,8 @@ from wakelark.serve.triggers import Trigger, TriggerFolder
 
 LOG = logging.getLogger("wakelark.serve")
 _MAX_MS = 2**62
+_PIECE_S = 0.25
+"""Long chunks are worked off in pieces, so that nobody waits for another client's minute."""
 _Result = TypeVar("_Result")
 
 
@@ -34,11 +38,16 @@ class Client:
     Args:
         reader, writer: the connection.
         name: what log lines call it.
+        origin: its address, or a part of that.
         models: what it may choose from.
         info: the answer to `describe`.
         limits: see there.
         pool: where the models run.
+        complaints: where the log lines about what it does wrong go.
         triggers: where detections are kept, or None.
+
+    Attributes:
+        heard_s: when it said something the last time, by the monotonic clock.
     """
 
     def __init__(
@@ -47,32 +56,37 @@ class Client:
         writer: asyncio.StreamWriter,
         *,
         name: str,
+        origin: str,
         models: Sequence[ServedModel],
         info: Event,
         limits: Limits,
-        pool: ThreadPoolExecutor,
+        pool: FairPool,
+        complaints: Complaints,
         triggers: TriggerFolder | None,
     ) -> None:
         self._reader, self._writer = reader, writer
-        self.name = name
+        self.name, self.origin = name, origin
         self._models, self._info, self._limits, self._pool, self._triggers = models, info, limits, pool, triggers
         self._listener = Listener(models, keep_recent=triggers is not None)
+        self._complaints = complaints
         self._detected = False
-        self._pace_began_s = time.monotonic()
-        self._paced_s = 0.0
+        self.heard_s = time.monotonic()
+        self._pace = Pace(pace=limits.pace, burst_s=limits.burst_s, now_s=self.heard_s)
 
     async def run(self) -> None:
         """Serve it until it leaves, or breaks the protocol: then one line in the log says how."""
         try:
             event = await read_event(self._reader, self._limits, wait_s=self._limits.first_s)
             while event is not None:
+                self.heard_s = time.monotonic()
+                await self._wait_for_pace(costs_s=self._limits.costs_s)
                 await self._answer(event)
-                event = await read_event(self._reader, self._limits, wait_s=self._limits.idle_s)
+                event = await read_event(self._reader, self._limits, wait_s=None)
             LOG.debug("%s left", self.name)
         except WakelarkError as error:
-            LOG.warning("%s is disconnected: %s", self.name, error)
+            self._complaints.say(logging.WARNING, "%s is disconnected: %s", self.name, error)
         except OSError as error:
-            LOG.info("%s is gone: %s", self.name, error.strerror or type(error).__name__)
+            self._complaints.say(logging.INFO, "%s is gone: %s", self.name, error.strerror or type(error).__name__)
         await self._save(self._listener.start(None))
 
     async def _answer(self, event: Event) -> None:
@@ -102,11 +116,14 @@ class Client:
     async def _hear(self, event: Event) -> None:
         form = AudioForm.of(event)
         payload = event.payload or b""
-        seconds = form.seconds(payload)
+        form.seconds(payload)  # whole samples only
         timestamp_ms = _timestamp(event)
-        await self._wait_for_pace(seconds)
-        if payload:
-            await self._tell(await self._work(lambda: self._listener.take(payload, form, timestamp_ms)))
+        size = round(form.rate * _PIECE_S) * form.width * form.channels
+        for start in range(0, len(payload), size):
+            piece = payload[start : start + size]
+            at_ms = None if start else timestamp_ms  # the others follow without a gap
+            await self._wait_for_pace(audio_s=form.seconds(piece))
+            await self._tell(await self._work(functools.partial(self._listener.take, piece, form, at_ms)))
 
     def _select(self, event: Event) -> None:
         names = event.data.get("names") or []
@@ -115,7 +132,8 @@ class Client:
         chosen = [model for model in self._models if any(model.answers_to(name) for name in names)]
         unknown = [name for name in names if not any(model.answers_to(name) for model in self._models)]
         if unknown:
-            LOG.warning("%s asks for %.80r: no such model; there are %s", self.name, unknown[0], self._names())
+            text = "%s asks for %.80r: no such model; there are %s"
+            self._complaints.say(logging.WARNING, text, self.name, unknown[0], self._names())
         # Nothing asked for: all. Only unknown models asked for: none, rather than one that nobody chose.
         self._listener.select(chosen if names else self._models)
         LOG.debug("%s listens for %s", self.name, self._listener.selected)
@@ -138,17 +156,14 @@ class Client:
             await self._work(lambda trigger=trigger: folder.save(trigger))
 
     async def _work(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await self._pool.run(work, due_s=self._pace.due_s)
 
-    async def _wait_for_pace(self, seconds: float) -> None:
-        """Hold back a client that sends audio much faster than it can be spoken, so that the others are heard."""
-        now = time.monotonic()
-        allowed = self._limits.burst_s + self._limits.pace * (now - self._pace_began_s)
-        self._paced_s += seconds
-        if self._paced_s > allowed:
-            await asyncio.sleep((self._paced_s - allowed) / self._limits.pace)
-        elif self._paced_s < allowed - self._limits.burst_s:  # slower than allowed: nothing is saved up
-            self._pace_began_s, self._paced_s = now, 0.0
+    async def _wait_for_pace(self, *, audio_s: float = 0.0, costs_s: float = 0.0) -> None:
+        """Hold back a client that sends much faster than one can speak, so that the others are heard.
+
+        Without a wait, too, the others get their turn: messages that are in the buffer are read without one.
+        """
+        await asyncio.sleep(self._pace.take(audio_s, costs_s=costs_s, now_s=time.monotonic()))
 
     async def _write(self, event: Event) -> None:
         try:

@@ -9,8 +9,8 @@ import os
 import socket
 import stat
 import sys
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,8 +19,11 @@ from wyoming.event import async_get_stdout
 
 from wakelark.errors import BusyError, ConfigError, SetupError
 from wakelark.serve.client import Client
+from wakelark.serve.complaints import Complaints
+from wakelark.serve.fairness import FairPool
 from wakelark.serve.info import info
 from wakelark.serve.models import ServedModel
+from wakelark.serve.places import Full, Places, origin
 from wakelark.serve.protocol import Limits
 from wakelark.serve.triggers import TriggerFolder
 
@@ -100,15 +103,20 @@ class WakeServer:
     ) -> None:
         self.address = address
         self._models = models
+        self._version = version
         self._info = info(models, version=version).event()
         self._limits = limits or Limits()
         self._triggers = triggers
         self._workers = workers or os.cpu_count() or 1
-        self._clients: set[asyncio.Task[None]] = set()
+        self._clients: dict[Client, asyncio.Task[None]] = {}
         self._count = 0
+        self._complaints = Complaints()
+        # Whoever listens on this machine only has one address for all clients.
+        per_address = self._limits.clients if address.is_loopback else self._limits.per_address
+        self._places = Places[Client](self._limits.clients, per_address, self._limits.yield_s)
 
     async def __aenter__(self) -> WakeServer:
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="wakelark")
+        self._pool = FairPool(self._workers)
         try:
             self._server = await self._listen()
         except OSError as error:
@@ -120,12 +128,20 @@ class WakeServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._clients:
+        tasks = list(self._clients.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown()
+        self._complaints.finish()
         if self.address.scheme == "unix":
             Path(self.address.path).unlink(missing_ok=True)
+
+    def replace(self, models: Sequence[ServedModel]) -> None:
+        """Serve these models from now on. All clients are disconnected: they come back, and get the new ones."""
+        self._models, self._info = models, info(models, version=self._version).event()
+        for task in self._clients.values():
+            task.cancel()
 
     async def _listen(self) -> asyncio.Server:
         limit = self._limits.line_bytes
@@ -137,30 +153,63 @@ class WakeServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._count += 1
         peer = writer.get_extra_info("peername")
-        name = f"client {self._count} ({peer[0]})" if isinstance(peer, tuple) else f"client {self._count}"
-        if len(self._clients) >= self._limits.clients:
-            LOG.warning("%s is turned away: %d clients are connected already", name, self._limits.clients)
+        host = peer[0] if isinstance(peer, tuple) else ""
+        name = f"client {self._count} ({host})" if host else f"client {self._count}"
+        if host:
+            _notice_when_gone(writer.get_extra_info("socket"), self._limits.gone_s)
+        try:
+            self._make_room(origin(host))
+        except Full as full:
+            self._complaints.say(logging.WARNING, "%s is turned away: %s", name, full)
             writer.close()
             return
-        task = asyncio.ensure_future(self._client(reader, writer, name).run())
-        self._clients.add(task)
+        client = self._client(reader, writer, name, origin(host))
+        task = asyncio.ensure_future(client.run())
+        self._clients[client] = task
+        self._places.holders.append(client)
         try:
             await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                LOG.error("%s is disconnected by a bug in wakelark: %r", name, error, exc_info=error)
+            await self._close(writer, at_once=task.cancelled())
         finally:
-            self._clients.discard(task)
-            writer.transport.abort() if task.cancelled() else writer.close()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error("%s is disconnected by a bug in wakelark: %r", name, error, exc_info=error)
+            writer.transport.abort()
+            self._clients.pop(client, None)
+            if client in self._places.holders:
+                self._places.holders.remove(client)
 
-    def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> Client:
+    def _make_room(self, of: str) -> None:
+        now_s = time.monotonic()
+        quiet = self._places.make_room(of, now_s=now_s)
+        if quiet is None:
+            return
+        text = "%s gives way to a new client: it has said nothing for %.0f s"
+        self._complaints.say(logging.WARNING, text, quiet.name, now_s - quiet.heard_s)
+        self._places.holders.remove(quiet)
+        self._clients[quiet].cancel()
+
+    async def _close(self, writer: asyncio.StreamWriter, *, at_once: bool) -> None:
+        """A connection keeps its place until it is closed: nobody can pile up half-closed ones by not reading."""
+        if at_once:
+            return
+        try:
+            async with asyncio.timeout(self._limits.write_s):
+                writer.close()
+                await writer.wait_closed()
+        except OSError as error:  # the time is over, or the client is gone already
+            LOG.debug("a connection is cut: %r", error)
+
+    def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, of: str) -> Client:
         return Client(
             reader,
             writer,
             name=name,
+            origin=of,
             models=self._models,
             info=self._info,
             limits=self._limits,
             pool=self._pool,
+            complaints=self._complaints,
             triggers=self._triggers,
         )
 
@@ -177,11 +226,24 @@ class WakeServer:
             writer = await async_get_stdout()
         except ValueError as error:
             raise SetupError(f"stdio:// needs pipes at standard input and output ({error}); or give --uri") from error
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="wakelark")
+        self._pool = FairPool(self._workers)
         try:
-            await self._client(reader, writer, "the client").run()
+            await self._client(reader, writer, "the client", "").run()
         finally:
             self._pool.shutdown()
+
+
+def _notice_when_gone(connection: socket.socket, seconds: float) -> None:
+    """Let the system ask a silent machine whether it is still there: one that lost its power cannot say goodbye.
+
+    Half of the time is silence, the other half four questions; what was sent to it must arrive in that time, too.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":  # elsewhere these have other names; the system's own two hours have to do
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(seconds / 2)))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(seconds / 8)))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds))
 
 
 def _clear_stale_socket(path: Path) -> None:
