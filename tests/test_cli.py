@@ -114,6 +114,13 @@ def raising(error: str) -> str:
     ("error", "code", "message"),
     [
         ("MemoryError", 5, "out of memory"),
+        (
+            'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 8 bytes")',
+            5,
+            "out of memory",
+        ),
+        ("RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')", 5, "out of memory"),
+        ("RuntimeError('something else')", 1, "a bug in wakelark"),
         (f"OSError({errno.ENOSPC}, 'No space left on device', '/some/file')", 5, "/some/file"),
         (f"OSError({errno.ENOSPC}, 'No space left on device')", 5, "free some disk space"),
         (f"OSError({errno.EROFS}, 'Read-only file system', '/x')", 5, "read-only"),
