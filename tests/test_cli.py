@@ -159,6 +159,18 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert process.wait() in (0, 1)
 
 
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["doctor"]])
+def test_the_plainest_terminal_shows_everything(words: list[str], tmp_path: Path) -> None:
+    plain = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [*COMMAND, *words], capture_output=True, check=False, env=os.environ | plain | {"WAKELARK_CACHE": str(tmp_path)}
+    )
+    assert done.returncode in (0, 5)
+    assert done.stdout.isascii()
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert b"bug" not in done.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_says_so() -> None:
     program = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -52,6 +53,9 @@ _REMEDIES = {
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `wakelark`: the only place that turns errors into messages and exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # help and tables hold characters that an ASCII terminal has not
+            stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
