@@ -6,8 +6,12 @@ import io
 import math
 import os
 import pickle
+import socket
 import struct
+import tempfile
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,7 @@ from wakelark.audio import (
     SAMPLE_RATE,
     BadAudio,
     find_audio_files,
+    find_other_files,
     read_audio,
     stream_audio,
     to_float,
@@ -259,11 +264,39 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert find_audio_files(tmp_path) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_permission_denied(tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", tone())
-    (tmp_path / "a.wav").chmod(0)
-    assert reason(tmp_path / "a.wav") == "permission-denied"
+@contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """A folder that everybody may enter; `tmp_path` is for its owner only."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without special rights, also where the tests run as root, who may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_permission_denied() -> None:
+    with folder_for_all() as folder:
+        write_wav(folder / "a.wav", tone())
+        (folder / "a.wav").chmod(0)
+        (folder / "closed").mkdir()
+        write_wav(folder / "closed" / "b.wav", tone())
+        write_wav(folder / "good.wav", tone())
+        (folder / "closed").chmod(0)
+        with as_nobody():
+            found = find_audio_files(folder)
+            reasons = {path.name: reason_or_none(path) for path in found}
+        (folder / "closed").chmod(0o755)
+    assert reasons == {"a.wav": "permission-denied", "closed": "permission-denied", "good.wav": None}
 
 
 def test_finding_files(tmp_path: Path) -> None:
@@ -281,6 +314,22 @@ def test_finding_files(tmp_path: Path) -> None:
     os.link(tmp_path / "b.wav", tmp_path / "deep" / "hard.wav")
     found = [str(path.relative_to(tmp_path)) for path in find_audio_files(tmp_path)]
     assert found == ["a.wav", "deep/er/noname", "phone.m4a"]
+
+
+def test_what_is_no_file_is_listed_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "dead.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(tmp_path / "deep" / "s.wav"))
+        others = find_other_files(tmp_path)
+    assert [(str(error.path.relative_to(tmp_path)), error.reason) for error in others] == [
+        ("dead.wav", "not-a-file"), ("deep/loop", "not-a-file"), ("deep/s.wav", "not-a-file"),
+        ("pipe.wav", "not-a-file"),
+    ]  # fmt: skip
+    assert "not followed" in others[1].detail
+    assert find_audio_files(tmp_path) == []
 
 
 def test_bad_audio_travels_between_processes() -> None:

@@ -114,6 +114,13 @@ def raising(error: str) -> str:
     ("error", "code", "message"),
     [
         ("MemoryError", 5, "out of memory"),
+        (
+            'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried to allocate 8 bytes")',
+            5,
+            "out of memory",
+        ),
+        ("RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')", 5, "out of memory"),
+        ("RuntimeError('something else')", 1, "a bug in wakelark"),
         (f"OSError({errno.ENOSPC}, 'No space left on device', '/some/file')", 5, "/some/file"),
         (f"OSError({errno.ENOSPC}, 'No space left on device')", 5, "free some disk space"),
         (f"OSError({errno.EROFS}, 'Read-only file system', '/x')", 5, "read-only"),
@@ -150,6 +157,18 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() in (0, 1)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["doctor"]])
+def test_the_plainest_terminal_shows_everything(words: list[str], tmp_path: Path) -> None:
+    plain = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [*COMMAND, *words], capture_output=True, check=False, env=os.environ | plain | {"WAKELARK_CACHE": str(tmp_path)}
+    )
+    assert done.returncode in (0, 5)
+    assert done.stdout.isascii()
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert b"bug" not in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

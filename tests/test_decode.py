@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import struct
+import subprocess
+import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from wakelark.audio import write_wav
-from wakelark.corpus.decode import Decoded, decode_all
+from wakelark.audio import stream_audio, write_wav
+from wakelark.corpus.decode import Decoded, _decode, decode_all
 
 
 def noise(seed: int, samples: int = 4000) -> np.ndarray:
@@ -50,6 +55,64 @@ def killer(kills: int | None) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from wakelark.corpus import decode
+
+path, target = map(Path, sys.argv[1:3])
+if sys.argv[3] == "memory":
+    import soundfile, soxr  # what is loaded already counts in what is measured now
+    decode._decode((path.with_name("small.wav"), target, None))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (4 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    print(decode._decode((path, target, None)).reason, target.exists())
+else:
+    decode._start_worker()
+    print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE)[0])
+    decode._decode((path, target, 5.0))
+    print(resource.getrlimit(resource.RLIMIT_CPU)[0])
+"""
+
+
+def limited(tmp_path: Path, what: str) -> list[str]:
+    write_wav(tmp_path / "small.wav", noise(0))
+    soundfile.write(tmp_path / "wide.wav", np.zeros((400_000, 8), np.float32), 96_000, subtype="FLOAT")
+    words = [sys.executable, "-c", LIMITED, str(tmp_path / "wide.wav"), str(tmp_path / "x.pcm"), what]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_file_that_takes_all_memory_is_skipped(tmp_path: Path) -> None:
+    assert limited(tmp_path, "memory") == ["decoder-crashed", "False"]
+
+
+def test_a_worker_has_limits_of_memory_and_time(tmp_path: Path) -> None:
+    memory, core, seconds = map(int, limited(tmp_path, "limits"))
+    assert (memory, core) == (4 << 30, 0)
+    assert 60 <= seconds < 70
+
+
+def test_long_files_are_decoded_in_little_memory(tmp_path: Path) -> None:
+    """Twenty minutes, of which all but a click is a hole in the file: 38 MB if they were held at once."""
+    path = tmp_path / "long.wav"
+    write_wav(path, noise(0))
+    size = 2 * 16_000 * 60 * 20
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write(struct.pack("<I", size + 36))
+        file.seek(40)
+        file.write(struct.pack("<I", size))
+        file.truncate(44 + size)
+    list(stream_audio(tmp_path / "long.wav", max_seconds=None))  # imports
+    tracemalloc.start()
+    decoded = _decode((path, tmp_path / "long.pcm", None))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.samples == size // 2
+    assert peak < 8e6
 
 
 def test_results_come_in_order_with_reasons(tmp_path: Path) -> None:

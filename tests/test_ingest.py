@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,32 @@ def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     (folder / "b.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
     with pytest.raises(DataError, match=r"none of the 2 files(.|\n)*a\.wav(.|\n)*empty-file(.|\n)*ffmpeg"):
         take(folder, 0)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_not_kept(folder: Path, cache: Path) -> None:
+    write_wav(folder / "anna_1.wav", word(1))
+    write_wav(folder / "bert_1.wav", word(2))
+
+    def record_on(done: int, total: int, what: str) -> None:
+        write_wav(folder / "anna_1.wav", word(3))
+
+    report = ingest(
+        folder, label=1, dev_share=0.2, test_share=0.2, split_seed=0, voice_from="auto", workers=1, progress=record_on
+    )
+    assert [(error.path.name, error.reason) for error in report.skipped] == [("anna_1.wav", "changed")]
+    assert len(list((cache / "own").glob("*.flac"))) == 1
+    assert len(take(folder, 1).clips) == 2  # when it is at rest, it is read
+
+
+def test_what_is_no_file_is_listed_beside_the_clips(folder: Path) -> None:
+    write_wav(folder / "anna_1.wav", word(1))
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "again").symlink_to(folder)
+    report = take(folder, 1)
+    assert len(report.clips) == 1
+    assert [(error.path.name, error.reason) for error in report.skipped] == [
+        ("again", "not-a-file"), ("pipe.wav", "not-a-file"),
+    ]  # fmt: skip
 
 
 def test_span_ignores_a_click_and_a_hum() -> None:

@@ -114,6 +114,7 @@ def test_a_missing_field_is_named(field: str) -> None:
         (["threshold"], 10**400, "threshold"),
         (["kind"], "huge", "one of accurate, tiny"),
         (["phrase"], " ", "phrase"),
+        (["phrase"], "hey \x1b]0;owned\x07", "without control characters"),
         (["sample_rate"], 8000, "must be 16000"),
         (["format_version"], 3, "update wakelark"),
         (["format_version"], 1, "export the model again"),

@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.table import Table
 
-from wakelark.cli.output import emit, progress_bar
+from wakelark.cli.output import emit, note, progress_bar
 
 
 def test_json_is_one_ascii_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +20,16 @@ def test_json_is_one_ascii_object(capsys: pytest.CaptureFixture[str]) -> None:
 def test_text_is_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
     emit({}, json_output=False, text="file [bold].wav")
     assert capsys.readouterr().out == "file [bold].wav\n"
+
+
+@pytest.mark.parametrize("control", ["\x1b[2J", "\r", "\x07", "\x9b2J", "\u202e"])
+def test_no_text_commands_the_terminal(control: str, capsys: pytest.CaptureFixture[str]) -> None:
+    emit({}, json_output=False, text=f"one\n\ttwo {control}")
+    note(f"three {control}")
+    out, err = capsys.readouterr()
+    assert out.startswith("one\n\ttwo \\")
+    assert err.startswith("three \\")
+    assert control not in out + err
 
 
 def test_tables_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:

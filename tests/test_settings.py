@@ -34,6 +34,12 @@ def test_a_phrase_is_enough() -> None:
     assert config == Config(phrase="Hey Computer")
 
 
+def test_line_breaks_in_a_phrase_are_spaces(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text('phrase: "hey\\n  computer "')
+    assert settle(request(phrase="", config=tmp_path / "c.yaml"))[1].phrase == "hey computer"
+    assert settle(request(phrase="hey\tcomputer\n"))[1].phrase == "hey computer"
+
+
 def test_every_word_goes_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own ': other").mkdir()

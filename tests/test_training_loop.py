@@ -273,6 +273,44 @@ def test_divergence_that_stays_is_an_error_with_the_examples() -> None:
         run(config(), source=spoil({(0, 1), (0, 2), (0, 3)}))
 
 
+def test_exploding_gradients_are_clipped() -> None:
+    """Plain descent with rate 1: a step moves all weights together by the length of the clipped gradient."""
+
+    def source(epoch: int) -> Iterator[Batch]:
+        for batch in batches(epoch):
+            yield dataclasses.replace(batch, features=batch.features * 1e6)
+
+    settings = config(steps=1, steps_per_epoch=1, learning_rate=1.0)
+    settings.distillation.enabled = False
+    model = nn.Sequential(nn.Conv1d(4, 1, 1), nn.Flatten(1))
+    before = torch.cat([weights.detach().flatten().clone() for weights in model.parameters()])
+    trainer = Trainer(model=model, optimizer=torch.optim.SGD(model.parameters()), loss=settings.loss)
+    averaged, result = run(settings, trainer=trainer, source=source)
+    moved = torch.cat([weights.detach().flatten() for weights in averaged.model.parameters()]) - before
+    line = result.history[0]
+    assert float(line["grad_norm"] or 0) > 1e4
+    assert 0 < float(moved.norm()) <= loop_settings(settings, select_every=1).clip_norm * 1.001
+
+
+class Deaf(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.level + 0 * features[:, 0]
+
+
+def test_a_model_that_ignores_its_input_is_told_after_two_epochs(caplog: pytest.LogCaptureFixture) -> None:
+    trainer = build_trainer(config(), model=Deaf(), teacher=Teacher())
+    _, result = run(config(), trainer=trainer)
+    assert caplog.text.count("the model ignores its input: after 2 epochs") == 1
+    assert float(result.history[0]["output_spread"] or 0) < 1e-6
+    caplog.clear()
+    run(config())
+    assert "ignores" not in caplog.text
+
+
 def test_too_few_batches_are_an_error() -> None:
     with pytest.raises(DataError, match="epoch 0 has 4 batches, but 10"):
         run(config(), source=lambda epoch: (make_batch(epoch, index) for index in range(4)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
 
 import pytest
 
-from wakelark.corpus.worker_pool import interrupts_held, run_in_processes
+from wakelark.corpus.worker_pool import interrupts_held, results_of, run_in_processes
 from wakelark.errors import DataError, SetupError
 
 
@@ -36,6 +37,12 @@ def sleep_or_raise(number: int) -> int:
     if number:
         time.sleep(60)
     raise DataError("at once")
+
+
+def stop_itself(number: int) -> int:
+    if number:
+        os.kill(os.getpid(), signal.SIGSTOP)  # deaf to SIGTERM, as a library that never returns
+    return number
 
 
 def mask(_: int) -> tuple[bool, bool]:
@@ -67,6 +74,15 @@ def test_the_first_error_ends_all_workers_at_once() -> None:
     before = set(active_children())
     with pytest.raises(DataError, match="at once"):
         run_in_processes(sleep_or_raise, [1, 0], workers=2, start=nothing, on_result=lambda number, result: None)
+    assert set(active_children()) <= before
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    before = set(active_children())
+    results = results_of(stop_itself, [0, 1], workers=1, start=nothing, longest_s=2.0)
+    assert next(results) == (0, 0)
+    with pytest.raises(BrokenProcessPool, match=r"for 2\.0 s"):
+        next(results)
     assert set(active_children()) <= before
 
 

@@ -41,7 +41,9 @@ __all__ = [
     "Float32Array",
     "Int16Array",
     "audio_facts",
+    "check_regular",
     "find_audio_files",
+    "find_other_files",
     "printable",
     "read_audio",
     "stream_audio",
@@ -105,7 +107,7 @@ def stream_audio(path: str | Path, *, max_seconds: float | None) -> Iterator[Flo
     The pieces, joined, are what `read_audio` returns. A fault far into the file raises when that place is reached.
     """
     path = Path(path)
-    _check_regular(path)
+    check_regular(path)
     try:
         with open(path, "rb") as file:
             container = sniff(file, path)
@@ -135,7 +137,7 @@ def audio_facts(path: str | Path) -> AudioFacts:
     import soundfile
 
     path = Path(path)
-    _check_regular(path)
+    check_regular(path)
     with open(path, "rb") as file:
         container = sniff(file, path)
         os.lseek(file.fileno(), 0, os.SEEK_SET)
@@ -198,15 +200,39 @@ def _counts(path: Path) -> bool:
         return False  # neither its name nor its content says audio
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse what is not a file before opening it: opening a pipe would wait for ever."""
+def find_other_files(folder: str | Path) -> list[BadAudio]:
+    """What `find_audio_files` leaves out although somebody may have meant it, each with its reason, sorted by path.
+
+    Links to folders, dead links with an audio name, and pipes, sockets and devices with one.
+    """
+    refused: list[BadAudio] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in folders):
+            if path.is_symlink():
+                refused.append(BadAudio(path, "not-a-file", "it is a link to a folder, which is not followed"))
+        for path in (Path(parent, name) for name in names if not name.startswith("._")):
+            if path.suffix.lower() in AUDIO_SUFFIXES and _identity(path) is None:
+                what = "a link that leads nowhere" if path.is_symlink() else "a pipe, socket or device"
+                refused.append(BadAudio(path, "not-a-file", f"it is {what}"))
+    return sorted(refused, key=lambda error: os.fsencode(error.path))
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is not a file before opening it: opening a pipe would wait for ever.
+
+    Raises:
+        BadAudio: missing, permission-denied or not-a-file.
+    """
     try:
         mode = path.stat().st_mode
     except PermissionError as error:
         raise BadAudio(path, "permission-denied", "you may not open its folder; change the permissions") from error
     except (OSError, ValueError) as error:
         raise BadAudio(path, "missing", "no such file") from error
-    if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
+    if stat.S_ISDIR(mode) and not os.access(
+        path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+    ):
         raise BadAudio(path, "permission-denied", "you may not open this folder; change its permissions")
     if not stat.S_ISREG(mode):
         raise BadAudio(path, "not-a-file", "it is a folder, pipe or device, not an audio file")

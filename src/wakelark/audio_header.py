@@ -30,6 +30,7 @@ REASONS: dict[str, str] = {
     "too-short": "shorter than what it is used for",
     "silent": "nothing to hear",
     "unclear": "the phrase cannot be told from its surroundings",
+    "changed": "it was written to while it was read",
     "decoder-crashed": "the decoder crashed or took too long",
 }
 """Why a file is not used: every `BadAudio.reason`, with what it means."""

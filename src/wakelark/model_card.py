@@ -199,6 +199,8 @@ class ModelCard:
             refuse("sample_rate", self.sample_rate, str(SAMPLE_RATE))
         if not self.phrase.strip():
             refuse("phrase", self.phrase, "what the model listens for")
+        if any(character < " " or "\x7f" <= character < "\xa0" for character in self.phrase):  # terminals obey them
+            refuse("phrase", self.phrase, "text without control characters")
         within("step_samples", self.step_samples, 1, MAX_STEP_SAMPLES)
         within("state_size", self.state_size, 1, 2**24 - 1)
         within("warm_up_samples", self.warm_up_samples, 0, MAX_WARM_UP_SAMPLES)

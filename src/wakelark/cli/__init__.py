@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -52,6 +53,9 @@ _REMEDIES = {
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `wakelark`: the only place that turns errors into messages and exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # help and tables hold characters that an ASCII terminal has not
+            stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -96,12 +100,18 @@ def _explain(error: Exception) -> tuple[str, int]:
         case ModuleNotFoundError(name=str(name)) if not name.startswith("wakelark"):
             remedy = 'install the training part: pip install "wakelark[train]" (or -e ".[all]" in a clone)'
             return f"this needs the package {name}, which is not installed; {remedy}", 5
-        case MemoryError():
+        case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or _is_torchs_memory(error):
             return "out of memory; close other programs, or choose a smaller --preset, and run the command again", 5
         case OSError(errno=int(number)) if number in _REMEDIES:
             place = f" {error.filename}" if error.filename is not None else ""
             return f"cannot write{place}: {error.strerror}; {_REMEDIES[number]}, and run the command again", 5
     return f"a bug in wakelark: {type(error).__name__}: {error} (run again with --debug and report it)", 1
+
+
+def _is_torchs_memory(error: Exception) -> bool:
+    """torch says so in a plain RuntimeError on the CPU, and in a subclass of it on a GPU."""
+    text = str(error)
+    return "not enough memory" in text or "can't allocate memory" in text or "CUDA out of memory" in text
 
 
 class _UsageError(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ Progress = Callable[[int, int, str], None]
 """`progress(done, total, what)`: called by long work; `total` 0 means that nobody knows how much there is."""
 
 _LINE_EVERY_S = 10.0
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def emit(data: dict[str, object], *, json_output: bool, text: RenderableType | str) -> None:
@@ -30,7 +32,7 @@ def emit(data: dict[str, object], *, json_output: bool, text: RenderableType | s
     if json_output:
         print(json.dumps(data, allow_nan=False))
     elif isinstance(text, str):
-        print(text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8"))
+        print(_shown(text, sys.stdout))
     else:
         _console(sys.stdout).print(text)
     sys.stdout.flush()
@@ -39,8 +41,15 @@ def emit(data: dict[str, object], *, json_output: bool, text: RenderableType | s
 def note(message: str, *, quiet: bool = False) -> None:
     """One line for people on stderr: a warning or a remark beside the result."""
     if not quiet:
-        encoding = sys.stderr.encoding or "utf-8"
-        print(message.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+        print(_shown(message, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _shown(text: str, file: TextIO) -> str:
+    """Text as a stream can show it. Control characters are escaped: a name or a model's card may hold a terminal's
+    commands, or turn the direction of the line."""
+    encoding = file.encoding or "utf-8"
+    plain = "".join(c.encode("unicode_escape").decode() if _CONTROL.match(c) else c for c in text)
+    return plain.encode(encoding, "replace").decode(encoding)
 
 
 def command_line() -> str:

@@ -17,7 +17,8 @@ from wakelark.corpus.worker_pool import results_of
 from wakelark.corpus.worker_process import prepare_worker
 
 _MEMORY_BYTES = 4 << 30
-_CPU_SECONDS = 900  # for one file: many hours of audio decode in that time
+_LONGEST_S = 900  # for one file: many hours of audio decode in that time
+_LONGEST_SHORT_S = 60  # the same where only seconds of audio are wanted
 _SILENT_PEAK = 33  # int16: -60 dB of full scale
 
 
@@ -53,7 +54,8 @@ def decode_all(
     """Decode files to 16 kHz mono int16 in `folder`, in `workers` processes; one result per path, in the same order.
 
     Files that cannot be decoded, are silent or longer than `max_seconds`, or that crash the decoder come back with a
-    reason; the others go on.
+    reason; the others go on. A file that needs more than 4 GiB, or 15 minutes (one minute where `max_seconds` is
+    given), counts as a crash.
     `progress` is called with the number of files done.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,24 @@ def decode_all(
     return [results[index] for index in sorted(results)]
 
 
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size and time of the last change, in nanoseconds."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def refused_if_changed(decoded: Decoded, before: tuple[int, int]) -> Decoded:
+    """`decoded`, or a refusal when its file has not the stamp of `before` any more."""
+    try:
+        changed = stamp_of(decoded.path) != before
+    except OSError:
+        changed = True
+    if not changed:
+        return decoded
+    detail = "it was changed or removed while it was read; wait until the recording is finished and run it again"
+    return Decoded(decoded.path, reason="changed", detail=detail)
+
+
 def _run(
     todo: Sequence[int],
     jobs: dict[int, tuple[Path, Path, float | None]],
@@ -83,8 +103,11 @@ def _run(
     """Fill `results`; False when a worker died before all were done."""
     try:
         with closing(
-            results_of(_decode, [jobs[index] for index in todo], workers=workers, start=_start_worker)
-        ) as done:
+            results_of(
+                _decode, [jobs[index] for index in todo], workers=workers, start=_start_worker,
+                longest_s=_longest_s(jobs[todo[0]][2]),
+            )
+        ) as done:  # fmt: skip
             for number, decoded in done:
                 results[todo[number]] = decoded
                 progress(len(results))
@@ -102,19 +125,23 @@ def _start_worker() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _limit_cpu() -> None:
+def _longest_s(max_seconds: float | None) -> int:
+    return _LONGEST_S if max_seconds is None else _LONGEST_SHORT_S
+
+
+def _limit_cpu(seconds: int) -> None:
     """A file whose decoding never ends kills its worker, not the run."""
     if sys.platform == "linux":
         import resource
 
         usage = resource.getrusage(resource.RUSAGE_SELF)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + seconds, hard))
 
 
 def _decode(job: tuple[Path, Path, float | None]) -> Decoded:
     path, target, max_seconds = job
-    _limit_cpu()
+    _limit_cpu(_longest_s(max_seconds))
     digest = hashlib.sha256()
     samples = peak = 0
     try:
@@ -131,4 +158,7 @@ def _decode(job: tuple[Path, Path, float | None]) -> Decoded:
     except BadAudio as error:
         target.unlink(missing_ok=True)
         return Decoded(path, reason=error.reason, detail=error.detail)
+    except MemoryError:
+        target.unlink(missing_ok=True)
+        return Decoded(path, reason="decoder-crashed", detail="decoding it needs too much memory; convert it to WAV")
     return Decoded(path, samples, digest.hexdigest()[:16], target)

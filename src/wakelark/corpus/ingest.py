@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import re
@@ -14,10 +15,18 @@ from typing import Literal
 
 import numpy as np
 
-from wakelark.audio import SAMPLE_RATE, BadAudio, Int16Array, find_audio_files, printable
+from wakelark.audio import (
+    SAMPLE_RATE,
+    BadAudio,
+    Int16Array,
+    check_regular,
+    find_audio_files,
+    find_other_files,
+    printable,
+)
 from wakelark.corpus.cache import cache_folder, content_key, write_atomically
 from wakelark.corpus.clip import Clip
-from wakelark.corpus.decode import Decoded, decode_all
+from wakelark.corpus.decode import Decoded, decode_all, refused_if_changed, stamp_of
 from wakelark.corpus.speech_span import speech_span
 from wakelark.corpus.streams import Piece, Stream, read_stream, write_stream
 from wakelark.errors import ConfigError, DataError
@@ -86,6 +95,7 @@ def ingest(
         paths, folder, label=label, dev_share=dev_share, test_share=test_share, split_seed=split_seed,
         voice_from=voice_from, workers=workers, progress=progress,
     )  # fmt: skip
+    report = dataclasses.replace(report, skipped=(*report.skipped, *find_other_files(folder)))
     if not report.files:
         shown = "\n  ".join(str(error) for error in report.skipped[:10])
         raise DataError(f"none of the {len(paths)} files in {printable(folder)} can be used:\n  {shown}")
@@ -123,6 +133,7 @@ class _Store:
         self.skipped: list[BadAudio] = []
         self.duplicates: list[tuple[Path, Path]] = []
         self._spans: dict[Path, tuple[int, int]] = {}
+        self._stamps: dict[Path, tuple[int, int]] = {}
         self._own = cache_folder() / "own"
         self._folder, self._label, self._workers, self._progress = folder, label, workers, progress
 
@@ -130,7 +141,11 @@ class _Store:
         keys: dict[Path, str] = {}
         for path in paths:
             try:
+                check_regular(path)
+                self._stamps[path] = stamp_of(path)
                 keys[path] = _source_key(path)
+            except BadAudio as error:
+                self.skipped.append(error)
             except OSError as error:
                 reason = "permission-denied" if isinstance(error, PermissionError) else "unreadable"
                 self.skipped.append(BadAudio(path, reason, f"it cannot be read: {error.strerror}"))
@@ -210,6 +225,8 @@ class _Store:
                 max_seconds=MAX_POSITIVE_S if self._label else None, workers=self._workers,
                 progress=lambda done: self._progress(done, len(new), what),
             )  # fmt: skip
+            # What was decoded must be what the key stands for, or the cache would hold a wrong sound for ever.
+            results = [refused_if_changed(result, self._stamps[result.path]) for result in results]
             for (key, _), result in zip(new, results, strict=True):
                 if result.pcm is not None:
                     self._keep(key, result)
@@ -242,8 +259,6 @@ def _digest(audio: Int16Array) -> str:
 
 def _stream(key: str, path: Path, folder: Path, *, seed: int) -> Stream:
     """The cached stream under this run's name and role: 80 % of the files train, 20 % are for development."""
-    import dataclasses
-
     stream = read_stream(cache_folder() / "own" / f"{key}.json")
     assert stream is not None, key
     role = "dev" if _position(seed, key) < _STREAM_DEV_SHARE else "train"

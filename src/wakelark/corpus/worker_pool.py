@@ -58,7 +58,12 @@ def run_in_processes(
 
 
 def results_of(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, start: Callable[[], None]
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    start: Callable[[], None],
+    longest_s: float | None = None,
 ) -> Generator[tuple[int, Result]]:
     """Yield (number of the task, result) in the order of completion; when closed early, tasks at work are finished.
 
@@ -67,9 +72,10 @@ def results_of(
         tasks: what to do.
         workers: fresh processes, at most.
         start: what each process does first.
+        longest_s: when no task is finished for so long, the processes hang and are ended; None waits for ever.
 
     Raises:
-        BrokenProcessPool: a process died; the others have been ended.
+        BrokenProcessPool: a process died or hung; the others have been ended.
     """
     others = set(active_children())
     # A pool for each process, which gets its next task when it has none: a pool that starts one process, or is given
@@ -91,7 +97,11 @@ def results_of(
             for pool in pools:
                 hand_next(pool)
         while at_work:
-            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+            finished = wait(at_work, timeout=longest_s, return_when=FIRST_COMPLETED).done
+            if not finished:
+                _kill_children(others)
+                raise BrokenProcessPool(f"no task was finished for {longest_s} s")
+            for future in finished:
                 number, pool = at_work.pop(future)
                 result = future.result()
                 hand_next(pool)
@@ -108,6 +118,12 @@ def _end_children(others: Set[BaseProcess]) -> None:
     """End all processes of multiprocessing but `others`."""
     for process in set(active_children()) - others:
         process.terminate()
+
+
+def _kill_children(others: Set[BaseProcess]) -> None:
+    """As `_end_children`, of processes that hang and would not hear that they are to end."""
+    for process in set(active_children()) - others:
+        process.kill()
 
 
 @contextmanager

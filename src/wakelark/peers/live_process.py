@@ -15,13 +15,19 @@ import time
 from pathlib import Path
 
 _WARM_UP_CALLS = 50
+_MEMORY_BYTES = 4 << 30
+"""Of address space: several times what any wake-word model and its runtime take. Whoever asks for more gets none."""
 
 
 def main() -> None:
     """Load, listen, print."""
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     if sys.platform == "linux":  # before any library sizes its pools of threads by the cores it sees
+        import resource
+
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from wakelark.errors import WakelarkError
 
     try:

@@ -43,7 +43,7 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
     """
     if request.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device {request.device}: use auto, cpu or cuda")
-    phrase = request.phrase.strip()
+    phrase = " ".join(request.phrase.split())
     if request.resume:
         return _resumed(request, phrase)
     if not phrase and request.config is None:
@@ -51,7 +51,8 @@ def settle(request: Request) -> tuple[RunFolder, Config]:
     settings = load_config(request.config, overrides=_overrides(request), preset=request.preset)
     if phrase:
         settings.phrase = phrase
-    if not settings.phrase.strip():
+    settings.phrase = " ".join(settings.phrase.split())  # as it is spoken; a model's card holds no line breaks
+    if not settings.phrase:
         raise ConfigError('the phrase is empty; name it: wakelark train "hey computer"')
     settings.positives = _own_folder(settings.positives, "--positives")
     settings.negatives = _own_folder(settings.negatives, "--negatives")

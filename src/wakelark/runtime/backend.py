@@ -15,6 +15,7 @@ from wakelark.audio import Float32Array
 from wakelark.errors import ModelError
 from wakelark.model_card import CARD_KEY, ModelCard, model_digest
 from wakelark.runtime.model_file import read_model_file
+from wakelark.runtime.onnx_check import check_onnx
 
 # ONNX Runtime's exceptions have no common base of their own.
 _ORT_ERRORS = (
@@ -130,8 +131,10 @@ def open_session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
     """An ONNX model on one thread.
 
     Raises:
-        ModelError: the data are no usable ONNX model, or keep their weights in other files.
+        ModelError: the data are no usable ONNX model, keep their weights in other files, or hold what `check_onnx`
+            refuses.
     """
+    check_onnx(data, name=name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -139,12 +142,7 @@ def open_session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
-        reason = _first_line(error)
-        if "external" in reason.lower():
-            raise ModelError(
-                f"{name} keeps its weights in other files, which is refused; a wakelark model is one file ({reason})"
-            ) from error
-        raise ModelError(f"{name} is not a usable ONNX model: {reason}") from error
+        raise ModelError(f"{name} is not a usable ONNX model: {_first_line(error)}") from error
 
 
 def run_session(

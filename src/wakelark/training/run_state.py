@@ -71,6 +71,7 @@ class RunState:
             **{name: self.mean(name) for name in ("loss", *TERMS)},
             **{f"share_{name}": self.share(f"part_{name}", "loss") for name in TERMS},
             "grad_norm": self.mean("grad_norm"),
+            "output_spread": self.mean("output_spread"),
             "learning_rate": learning_rate,
             "distilled_share": self.share("distilled", "examples") or 0.0,
             "teacher_right_share": self.mean("teacher_right_share"),

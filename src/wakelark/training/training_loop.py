@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 SKIPS_BEFORE_ROLLBACK = 3
 MAX_ROLLBACKS = 2
+COLLAPSED_SPREAD = 1e-3
+"""Log-odds: a model whose outputs for the clips of a batch differ by less (standard deviation) says the same to all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +203,8 @@ class _Loop:
         loss = loss + trainer.auxiliary_loss(forward, batch)
         terms = trainer.terms
         parts = {f"part_{name}": weight * terms.values[name] for name, weight in terms.weights.items()}
-        return loss, {**terms.values, **parts}
+        spread = forward.outputs.detach().float().std(dim=0, correction=0).mean()
+        return loss, {**terms.values, **parts, "output_spread": spread}
 
     def _skip(self, batch: Batch, buffers: list[Tensor]) -> bool:
         """Leave out a step whose loss or gradient is not finite; roll back after some in a row."""
@@ -235,11 +238,23 @@ class _Loop:
         figure = self._figure() if last or (epoch + 1) % settings.select_every == 0 else None
         line = state.line(epoch, figure, learning_rate=self._trainer.optimizer.param_groups[0]["lr"])
         state.history.append(line)
+        self._warn_of_collapse(epoch)
         state.sums = {}
         if self._plan.metrics is not None:
             self._plan.metrics.append(line)
         self._save()
         self._plan.on_epoch(line)
+
+    def _warn_of_collapse(self, epoch: int) -> None:
+        """Say at the end of the second epoch, while little is lost, that all clips get the same answer."""
+        spread = self._keeper.state.mean("output_spread")
+        if epoch == 1 and spread is not None and spread < COLLAPSED_SPREAD:
+            logger.warning(
+                "the model ignores its input: after 2 epochs its outputs differ by %.1g log-odds within a batch. Check "
+                "that positives and negatives are not the same sounds, and lower training.learning_rate (%g)",
+                spread,
+                self._settings.learning_rate,
+            )
 
     def _figure(self) -> float:
         """The selection figure of the averaged weights, which are kept when no earlier ones were better."""

