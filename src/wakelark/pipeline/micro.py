@@ -6,7 +6,7 @@ point on the same development audio. The voice gate plays no part: devices have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from wakelark.pipeline.cards import provenance
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.micro_model import MicroCard, MicroRun
+from wakelark.pipeline.micro_tuning import tune_in_eight_bits
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.sizes import micro_size
 from wakelark.pipeline.student import StudentJob, train_student
@@ -56,6 +57,7 @@ class TrainedMicro:
     student: Student
     development: DevelopmentSet
     calibration: Float32Array
+    quantisation: Mapping[str, object]
 
 
 def asks_micro(config: Config) -> bool:
@@ -120,7 +122,9 @@ def train_micro(job: StudentJob, corpus: Corpus, *, progress: Progress, warn: Ca
     )  # fmt: skip
     student, _ = train_student(again, progress=progress, warn=warn)
     assert isinstance(student, Student)
-    return TrainedMicro(student, development, micro(_in_a_row(job.store)))
+    calibration = micro(_in_a_row(job.store))
+    found = tune_in_eight_bits(again, student, calibration, progress=progress, warn=warn)
+    return TrainedMicro(found.student, development, calibration, found.told())
 
 
 def micro_run(config: Config, clips: Sequence[Clip], trained: TrainedMicro, *, created: str) -> MicroRun:
@@ -158,7 +162,8 @@ def micro_run(config: Config, clips: Sequence[Clip], trained: TrainedMicro, *, c
                 "hours": round(point.curve.hours, 3),
                 "selection_figure": round(selection_figure(point.curve), 5),
                 "what": "the float student on development audio; the int8 file is measured when it is exported",
-            }
+            },
+            "quantisation": dict(trained.quantisation),
         },
     )
     return MicroRun(student, card, trained.calibration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class StudentJob:
     """Everything the student's training is a function of; see `TeacherJob`. `teacher` is used when distilling.
 
     `name` is that of the stage: "student", "scouts" for those that are trained to mine with, or "micro" for devices.
-    What the student hears through is `front_end`; the development set has features of the same.
+    What the student hears through is `front_end`; the development set has features of the same. It begins as `start`;
+    None: as `config.student` says.
     """
 
     config: Config
@@ -55,6 +57,13 @@ class StudentJob:
     name: str
     resume_command: str
     front_end: FrontEnd = LOGMEL
+    start: AnyStudent | None = None
+
+    def new_student(self) -> AnyStudent:
+        """A student before its first step; where it is random, drawn from torch's global generator."""
+        if self.start is not None:
+            return copy.deepcopy(self.start)
+        return build_student(self.config.student, front_end=self.front_end)
 
     def frames(self) -> NDArray[np.float16]:
         """What the student hears of all views, in memory. Shape: `-> [V, 40, 198]`"""
@@ -93,7 +102,7 @@ class StudentTraining:
                 config, heads=job.teacher, store=job.store, device=job.device, progress=lambda done, total, what: None
             )
         torch.manual_seed(config.seed)
-        student = build_student(config.student, front_end=job.front_end)
+        student = job.new_student()
         regression = None
         if _learns_embeddings(config):
             regression = build_regression(config, model=student, embeddings=job.store.embeddings())
@@ -142,7 +151,7 @@ def train_candidates(job: StudentJob, *, progress: Progress) -> list[tuple[AnySt
     candidates = run_trainings(trainings, workers=workers, progress=progress, what=job.name)
     trained = []
     for candidate in candidates:
-        student = build_student(job.config.student, front_end=job.front_end)
+        student = job.new_student()
         student.load_state_dict({name: torch.from_numpy(value) for name, value in candidate.weights.items()})
         trained.append((student.eval(), candidate))
     return trained
