@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import torch
 from pymicro_features import MicroFrontend
-from torch import nn
 
 from wakelark.audio import Float32Array
 from wakelark.models.student import Student
+from wakelark.models.trunk import MICRO
 from wakelark.tflite.layers import Depthwise, MicroLayers, Residual
 
 FRAMES_PER_STEP = 3
@@ -40,8 +40,9 @@ def micro_features(seconds: float = 40.0, seed: int = 0) -> Float32Array:
 def micro_student(channels: int = 32) -> Student:
     """A student with batch-norm statistics of such features, whose logits swing around 0 as a trained one's do."""
     torch.manual_seed(3)
-    student = Student(channels=channels, kernels=(3, 5, 7), rank=8, templates=16, taps=10, dilation=2, dropout=0.0)
-    student.trunk.front = nn.Conv1d(40, channels, 5, stride=FRAMES_PER_STEP, bias=False)
+    student = Student(
+        channels=channels, kernels=(3, 5, 7), rank=8, templates=16, taps=10, dilation=2, dropout=0.0, front_end=MICRO
+    )
     features = torch.from_numpy(micro_features().T.copy())[None]
     with torch.no_grad():
         student.train()

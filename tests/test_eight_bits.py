@@ -4,46 +4,77 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from wakelark.audio import Int16Array
+from wakelark.audio import Float32Array, Int16Array
+from wakelark.evaluation.events import Float64Array, log_odds
 from wakelark.features.micro import micro
 from wakelark.models.student import Student
+from wakelark.models.trunk import SeparableBlock
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial
-from wakelark.pipeline.micro_tuning import EightBitCost, eight_bit_cost, tune_in_eight_bits
+from wakelark.pipeline.micro_tuning import EightBitCost, tune_in_eight_bits
+from wakelark.pipeline.networks import probability
 from wakelark.pipeline.student import StudentJob, train_student
+from wakelark.tflite import quantise
 from wakelark.tflite.calibrate import quantised_features
-from wakelark.tflite.eight_bits import EightBitStudent, in_eight_bits
-from wakelark.tflite.layers import micro_layers
+from wakelark.tflite.eight_bits import EightBitStudent, in_eight_bits, rounded
 from wakelark.tflite.micro_student import build_micro_student
 from wakelark.tflite.run import device_features, run_litert
 from wakelark.training.stream_features import StreamFeatures
 
-from .micro_material import micro_features, micro_student
+from .micro_material import micro_features, micro_student, real_scores
 from .test_micro_model import job
 
 SHIFT = 0.4
 
 
-def test_it_computes_what_its_file_computes() -> None:
-    student, features = micro_student(), micro_features()
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> StudentJob:
+    """The training of a student that hears whether there is a tone in the noise."""
+    begun = job(tmp_path_factory.mktemp("job"))
+    config = begun.config.model_copy(deep=True)
+    config.training.steps, config.training.steps_per_epoch, config.training.learning_rate = 80, 20, 0.02
+    config.training.workers, config.student.candidates = 1, 1
+    return replace(begun, config=config, development=positives_and_noise(begun))
+
+
+@pytest.fixture(scope="module")
+def student(begun: StudentJob) -> Student:
+    trained, _ = train_student(begun, progress=lambda *_: None, warn=lambda message: None)
+    assert isinstance(trained, Student)
+    return trained
+
+
+@pytest.fixture(scope="module")
+def features(begun: StudentJob) -> Float32Array:
+    return micro(begun.store.audio(np.arange(24)).ravel())
+
+
+def in_three_ways(student: Student, features: Float32Array) -> tuple[Float64Array, Float64Array]:
+    """How far the scores of its file are from those of its likeness, and from those in float, step by step."""
+    heard = features[: len(features) // 3 * 3]
     likeness = in_eight_bits(student, shift=SHIFT, features=features)
-    heard = micro_features(seed=1)
-    heard = heard[: len(heard) // 3 * 3]
-    with torch.no_grad():
-        logits = likeness(torch.from_numpy(heard.T.copy())[None])[0] + SHIFT
-    scores = torch.sigmoid(logits).numpy()
     data = build_micro_student(student, shift=SHIFT, features=features).data
-    written = run_litert(data, device_features(heard))[-len(scores) :]
-    assert np.ptp(written) > 0.9
-    assert np.abs(written - scores).mean() < 1.5 / 256
-    assert np.abs(written - scores).max() < 16 / 256
-    with torch.no_grad():
-        real = torch.sigmoid(student(torch.from_numpy(heard.T.copy())[None])[0] + SHIFT).numpy()
-    assert np.abs(written - scores).mean() < np.abs(real - scores).mean() / 2, "it is the file's likeness, not torch's"
+    written = run_litert(data, device_features(heard))[-len(heard) // 6 :]
+    scores, real = (
+        probability(rounded(torch.from_numpy(log_odds(real_scores(network, heard, SHIFT))), quantise.LOGIT).numpy())
+        for network in (likeness, student)
+    )
+    assert np.ptp(written) > 0.8, "the scores swing, so that agreeing means something"
+    return np.abs(written - scores[-len(written) :]), np.abs(written - real[-len(written) :])
+
+
+def test_it_computes_what_its_file_computes(student: Student, features: Float32Array) -> None:
+    apart, _ = in_three_ways(student, features)
+    assert apart.mean() < 1.5 / 256
+    # Where 8 bits change the scores a lot, its own change with them: what is left are the kernels' roundings.
+    for factor in (100.0, 300.0):
+        apart, from_real = in_three_ways(hard_to_round(student, factor), features)
+        assert from_real.mean() > 15 / 256
+        assert apart.mean() < from_real.mean() / 4
 
 
 def test_every_weight_learns_and_no_statistic_moves() -> None:
@@ -58,7 +89,7 @@ def test_every_weight_learns_and_no_statistic_moves() -> None:
 
 
 def test_features_are_rounded_as_the_firmware_rounds_them() -> None:
-    features = micro_features()[:90]
+    features = micro_features()[:300]
     student = copy.deepcopy(micro_student())
     likeness = in_eight_bits(student, shift=0.0, features=micro_features())
     with torch.no_grad():
@@ -67,27 +98,31 @@ def test_features_are_rounded_as_the_firmware_rounds_them() -> None:
     torch.testing.assert_close(own, rounded)
 
 
-def hard_to_round(student: Student) -> Student:
-    """The same function: some channels between two layers are a thousand times as large, and the next layer's weights
-    for them as much smaller. An 8-bit scale for all channels leaves nothing of the others."""
+def hard_to_round(student: Student, factor: float = 1000.0) -> Student:
+    """The same function with channel 0 so loud, all through the trunk, that a scale for all channels leaves nothing of
+    the others, and the head's weight for it so small that its integer is 0."""
     changed = copy.deepcopy(student)
-    for block in changed.trunk.blocks:
-        norm, pointwise = block.get_submodule("depthwise_norm"), block.get_submodule("pointwise")
-        assert isinstance(norm, torch.nn.BatchNorm1d)
-        assert isinstance(pointwise, torch.nn.Conv1d)
-        with torch.no_grad():
-            norm.weight[:2] *= 1000
-            norm.bias[:2] *= 1000
-            pointwise.weight[:, :2] /= 1000
+    trunk = changed.trunk
+    with torch.no_grad():
+        for values in (trunk.front_norm.weight, trunk.front_norm.bias):
+            values[0] *= factor
+        for block in trunk.blocks:
+            assert isinstance(block, SeparableBlock)
+            assert block.depthwise_norm.running_mean is not None
+            assert block.depthwise_norm.running_var is not None
+            block.depthwise_norm.running_mean[0] *= factor
+            block.depthwise_norm.running_var[0] *= factor**2
+            for values in (block.pointwise_norm.weight, block.pointwise_norm.bias):
+                values[0] *= factor
+        changed.head.narrow.weight[:, 0] /= factor
     return changed.eval()
 
 
 def test_the_trick_changes_no_real_score() -> None:
     features = torch.from_numpy(micro_features()[:600].T.copy())[None]
     with torch.no_grad():
-        torch.testing.assert_close(
-            hard_to_round(micro_student())(features), micro_student()(features), rtol=1e-3, atol=1e-3
-        )
+        changed, plain = hard_to_round(micro_student())(features), micro_student()(features)
+    torch.testing.assert_close(changed, plain, rtol=1e-2, atol=1e-2)
 
 
 def test_what_is_too_much() -> None:
@@ -112,31 +147,21 @@ def positives_and_noise(job: StudentJob) -> DevelopmentSet:
     return DevelopmentSet(trials, [heard("noise", np.concatenate(audio[::2]))], job.config.evaluation)
 
 
-def test_where_rounding_costs_too_much_fine_tuning_helps(tmp_path: Path) -> None:
-    begun = job(tmp_path)
-    config = begun.config.model_copy(deep=True)
-    config.training.steps, config.training.steps_per_epoch, config.student.candidates = 60, 20, 1
-    config.training.workers = 1
-    begun = replace(begun, config=config, development=positives_and_noise(begun))
-    student, _ = train_student(begun, progress=lambda done, total, what: None, warn=lambda message: None)
-    assert isinstance(student, Student)
-    features = micro(begun.store.audio(np.arange(24)).ravel())
-
+def test_where_rounding_costs_too_much_fine_tuning_helps(
+    begun: StudentJob, student: Student, features: Float32Array
+) -> None:
     plain = tune_in_eight_bits(begun, student, features, progress=lambda *_: None, warn=lambda message: None)
-    assert plain.student is student
-    assert plain.told() == {
-        "development_clips": 12, "missed": plain.cost.missed, "missed_in_8_bits": plain.cost.missed_in_8_bits,
-        "fine_tuned": False,
-    }  # fmt: skip
+    assert plain.best.student is student
+    assert plain.tuned is None
+    assert plain.told()["fine_tuned"] is False
 
     hard, said = hard_to_round(student), list[str]()
-    assert eight_bit_cost(hard, begun.development, features).too_much
     tuned = tune_in_eight_bits(begun, hard, features, progress=lambda *_: None, warn=said.append)
-    assert tuned.tuned is not None
-    assert tuned.kept
-    assert tuned.tuned.missed_in_8_bits < tuned.cost.missed_in_8_bits
-    assert not isinstance(tuned.student, EightBitStudent)
+    assert tuned.plain.cost.too_much
+    assert tuned.best is tuned.tuned
+    assert tuned.best.cost.missed_in_8_bits < tuned.plain.cost.missed_in_8_bits
+    assert not isinstance(tuned.best.student, EightBitStudent)
     assert "fine-tuned in 8 bits" in said[0]
     again = tune_in_eight_bits(begun, hard, features, progress=lambda *_: None, warn=said.append)
-    assert all(torch.equal(a, b) for a, b in zip(tuned.student.parameters(), again.student.parameters(), strict=True))
-    assert len(micro_layers(tuned.student, 0.0).stages) == 3 + 3 * 2
+    pairs = zip(tuned.best.student.parameters(), again.best.student.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs), "from its checkpoint, to the last bit"

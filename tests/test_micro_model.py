@@ -20,6 +20,7 @@ from wakelark.models.trunk import MICRO
 from wakelark.pipeline.development import DevelopmentSet, PositiveTrial
 from wakelark.pipeline.micro import TrainedMicro, micro_config, micro_run
 from wakelark.pipeline.micro_model import MicroCard, MicroRun, load_micro, save_micro
+from wakelark.pipeline.micro_tuning import TunedStudent, hear_in_eight_bits
 from wakelark.pipeline.networks import TinyNetwork
 from wakelark.pipeline.run_folder import RunFolder
 from wakelark.pipeline.settings import Request, settle
@@ -87,8 +88,8 @@ def made(folder: Path) -> MicroRun:
     features = micro(views.audio(np.arange(8)).ravel())
     student.train()
     student(torch.from_numpy(features.T.copy())[None])
-    trained = TrainedMicro(student.eval(), development(views, settings), features)
-    return micro_run(settings, [], trained, created="2026-11-24")
+    heard = hear_in_eight_bits(student.eval(), development(views, settings), features)
+    return micro_run(settings, [], TrainedMicro(TunedStudent(heard, heard), features), created="2026-11-24")
 
 
 class Stop(Exception):

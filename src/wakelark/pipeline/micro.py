@@ -6,13 +6,13 @@ point on the same development audio. The voice gate plays no part: devices have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wakelark import __version__
-from wakelark.audio import Float32Array, Int16Array
+from wakelark.audio import SAMPLE_RATE, Float32Array, Int16Array
 from wakelark.config import Config
 from wakelark.corpus.cache import cache_folder, content_key
 from wakelark.corpus.clip import Clip
@@ -27,11 +27,9 @@ from wakelark.pipeline.cards import provenance
 from wakelark.pipeline.corpus import Corpus
 from wakelark.pipeline.development import DevelopmentSet
 from wakelark.pipeline.micro_model import MicroCard, MicroRun
-from wakelark.pipeline.micro_tuning import tune_in_eight_bits
-from wakelark.pipeline.networks import TinyNetwork
+from wakelark.pipeline.micro_tuning import TunedStudent, tune_in_eight_bits
 from wakelark.pipeline.sizes import micro_size
 from wakelark.pipeline.student import StudentJob, train_student
-from wakelark.pipeline.threshold import fit_operating_point
 from wakelark.pipeline.views import development_positives, development_row
 from wakelark.tflite.footprint import MicroFootprint
 from wakelark.training.clip_features import ClipFeatures
@@ -54,10 +52,8 @@ CALIBRATION_VIEWS = 72
 class TrainedMicro:
     """The trained student, and what its card and its int8 file are made from."""
 
-    student: Student
-    development: DevelopmentSet
+    tuned: TunedStudent
     calibration: Float32Array
-    quantisation: Mapping[str, object]
 
 
 def asks_micro(config: Config) -> bool:
@@ -123,32 +119,28 @@ def train_micro(job: StudentJob, corpus: Corpus, *, progress: Progress, warn: Ca
     student, _ = train_student(again, progress=progress, warn=warn)
     assert isinstance(student, Student)
     calibration = micro(_in_a_row(job.store))
-    found = tune_in_eight_bits(again, student, calibration, progress=progress, warn=warn)
-    return TrainedMicro(found.student, development, calibration, found.told())
+    return TrainedMicro(tune_in_eight_bits(again, student, calibration, progress=progress, warn=warn), calibration)
 
 
 def micro_run(config: Config, clips: Sequence[Clip], trained: TrainedMicro, *, created: str) -> MicroRun:
-    """Choose the operating point on the development set: everything that the run's folder keeps.
+    """Everything that the run's folder keeps.
 
     Args:
         config: of the run.
         clips: the manifest.
         trained: see `train_micro`.
         created: ISO date.
-
-    Raises:
-        DataError: there is no development audio without the phrase.
     """
-    student, rule = trained.student, config.evaluation
-    point = fit_operating_point(trained.development.hear(TinyNetwork(student)).curve, rule)
-    network = TinyNetwork(student)
+    best, rule = trained.tuned.best, config.evaluation
+    student, point = best.student, best.point
     card = MicroCard(
         wakelark_version=__version__,
         phrase=config.phrase,
         language=config.language,
         step_samples=student.step_samples,
         logit_shift=point.shift,
-        smoothing_steps=smoothing_steps(step_s=network.step_s, smoothing_s=rule.smoothing_s),
+        float_logit_shift=best.float_point.shift,
+        smoothing_steps=smoothing_steps(step_s=student.step_samples / SAMPLE_RATE, smoothing_s=rule.smoothing_s),
         refractory_s=rule.refractory_s,
         fa_per_hour=rule.fa_per_hour,
         presets=point.presets,
@@ -161,9 +153,9 @@ def micro_run(config: Config, clips: Sequence[Clip], trained: TrainedMicro, *, c
                 "positives": len(point.curve.positives),
                 "hours": round(point.curve.hours, 3),
                 "selection_figure": round(selection_figure(point.curve), 5),
-                "what": "the float student on development audio; the int8 file is measured when it is exported",
+                "what": "the student in simulated 8 bits on development audio; export measures the file",
             },
-            "quantisation": dict(trained.quantisation),
+            "quantisation": trained.tuned.told(),
         },
     )
     return MicroRun(student, card, trained.calibration)

@@ -40,11 +40,12 @@ class MicroCard:
         wakelark_version: what wrote it.
         phrase, language: what it listens for.
         step_samples: new audio per score: 480, that is 30 ms.
-        logit_shift: to be added to the logits, so that 0.5 is the normal threshold.
+        logit_shift: to be added to the logits, so that 0.5 is the normal threshold of the file.
+        float_logit_shift: the same for the student in float, which the file is compared with.
         smoothing_steps: over how many scores the mean is taken.
         refractory_s: how long the score must stay below the threshold before it may fire again.
         fa_per_hour: false alarms per hour for which the normal preset was chosen.
-        presets: strict, normal (0.5) and sensitive, of the smoothed, shifted float scores.
+        presets: strict, normal (0.5) and sensitive, of the smoothed, shifted scores of the student in 8 bits.
         parameters: numbers that training set.
         created: ISO date.
         provenance: what the training audio was and its licences.
@@ -58,6 +59,7 @@ class MicroCard:
     language: str
     step_samples: int
     logit_shift: float
+    float_logit_shift: float
     smoothing_steps: int
     refractory_s: float
     fa_per_hour: float

@@ -24,7 +24,7 @@ ALLOWED_POINTS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class EightBitCost:
-    """What 8 bits cost on development audio, at the threshold chosen for the float student.
+    """What 8 bits cost on development audio, each network at the threshold that is chosen for it.
 
     Attributes:
         clips: positives.
@@ -43,35 +43,51 @@ class EightBitCost:
         return more > 1 and 100 * more > ALLOWED_POINTS * self.clips
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EightBits:
+    """A student, and how it computes as its file will.
+
+    Attributes:
+        student: in float.
+        likeness: of its file.
+        float_point: the float student's operating point.
+        point: that of the likeness, and so of the file.
+        cost: what 8 bits cost it.
+    """
+
+    student: Student
+    likeness: EightBitStudent
+    float_point: OperatingPoint
+    point: OperatingPoint
+    cost: EightBitCost
+
+
 @dataclass(frozen=True, slots=True)
 class TunedStudent:
     """A student that may have been fine-tuned.
 
     Attributes:
-        student: its weights are real numbers in any case.
-        cost: of the student before.
-        tuned: the cost of the fine-tuned student; None where there was no need.
-        kept: whether the fine-tuned one is better in 8 bits, and so the one here.
+        best: what the file is made of.
+        plain: before.
+        tuned: after the fine-tuning; None where there was no need.
     """
 
-    student: Student
-    cost: EightBitCost
-    tuned: EightBitCost | None = None
-    kept: bool = False
+    best: EightBits
+    plain: EightBits
+    tuned: EightBits | None = None
 
     def told(self) -> dict[str, object]:
         """For the card."""
+        plain, tuned = self.plain.cost, self.tuned
         found: dict[str, object] = {
-            "development_clips": self.cost.clips, "missed": self.cost.missed,
-            "missed_in_8_bits": self.cost.missed_in_8_bits, "fine_tuned": self.kept,
+            "development_clips": plain.clips, "missed": plain.missed, "missed_in_8_bits": plain.missed_in_8_bits,
+            "fine_tuned": self.best is tuned,
         }  # fmt: skip
-        if self.tuned is not None:
-            found |= {"missed_tuned": self.tuned.missed, "missed_tuned_in_8_bits": self.tuned.missed_in_8_bits}
-        return found
+        return found if tuned is None else found | {"missed_tuned_in_8_bits": tuned.cost.missed_in_8_bits}
 
 
-def eight_bit_cost(student: Student, development: DevelopmentSet, features: Float32Array) -> EightBitCost:
-    """Let the student and its 8-bit likeness hear the development set.
+def hear_in_eight_bits(student: Student, development: DevelopmentSet, features: Float32Array) -> EightBits:
+    """Let the student and the likeness of its file hear the development set, and choose a threshold for each.
 
     Args:
         student: on the `micro` front end.
@@ -83,9 +99,13 @@ def eight_bit_cost(student: Student, development: DevelopmentSet, features: Floa
     Raises:
         DataError: there is no development audio without the phrase.
     """
-    point, likeness = _likeness(student, development, features)
-    curve = development.hear(TinyNetwork(likeness)).curve(point.shift)
-    return EightBitCost(len(curve.positives), point.curve.missed_at(NORMAL_SCORE), curve.missed_at(NORMAL_SCORE))
+    rule = development.evaluation
+    real = fit_operating_point(development.hear(TinyNetwork(student)).curve, rule)
+    likeness = in_eight_bits(student, shift=real.shift, features=features)
+    point = fit_operating_point(development.hear(TinyNetwork(likeness)).curve, rule)
+    missed = [found.curve.missed_at(NORMAL_SCORE) for found in (real, point)]
+    cost = EightBitCost(len(real.curve.positives), *missed)
+    return EightBits(student=student, likeness=likeness, float_point=real, point=point, cost=cost)
 
 
 def tune_in_eight_bits(
@@ -93,7 +113,8 @@ def tune_in_eight_bits(
 ) -> TunedStudent:
     """Fine-tune the student with the 8 bits of its file in the way, if these cost more than half a point.
 
-    The same trainer, views, mined sounds and teacher; selected by what the 8-bit likeness does on development audio.
+    The same trainer, views, mined sounds and teacher; selected by what the file's likeness does on development audio,
+    and kept only if that is better than before.
 
     Args:
         job: that the student was trained with.
@@ -104,26 +125,25 @@ def tune_in_eight_bits(
 
     Shape of `features`: `[frames, bands]`
     """
-    cost = eight_bit_cost(student, job.development, features)
-    if not cost.too_much:
-        return TunedStudent(student, cost)
-    _, start = _likeness(student, job.development, features)
+    plain = hear_in_eight_bits(student, job.development, features)
+    if not plain.cost.too_much:
+        return TunedStudent(plain, plain)
     again = replace(
-        job, config=_gentle(job.config), start=start, name=f"{job.name}-8-bits",
+        job, config=_gentle(job.config), start=plain.likeness, name=f"{job.name}-8-bits",
         folder=job.folder.with_name(f"{job.folder.name}-8-bits"),
     )  # fmt: skip
-    likeness, _ = train_student(again, progress=progress, warn=warn)
-    assert isinstance(likeness, EightBitStudent)
-    tuned = copy.deepcopy(student)
-    tuned.load_state_dict(likeness.state_dict())
-    after = eight_bit_cost(tuned.eval(), job.development, features)
-    kept = _figure(tuned, job.development, features) < _figure(student, job.development, features)
+    found, _ = train_student(again, progress=progress, warn=warn)
+    weights = copy.deepcopy(student)
+    weights.load_state_dict(found.state_dict())
+    tuned = hear_in_eight_bits(weights.eval(), job.development, features)
+    figures = [job.development.figure(TinyNetwork(each.likeness)) for each in (plain, tuned)]
+    kept = figures[1] < figures[0]
     warn(
-        f"in 8 bits the model for devices missed {cost.missed_in_8_bits} of {cost.clips} development clips, and "
-        f"{cost.missed} in float; fine-tuned in 8 bits it misses {after.missed_in_8_bits}"
-        f"{'' if kept else ', but is not better over all thresholds: not kept'}"
+        f"in 8 bits the model for devices missed {plain.cost.missed_in_8_bits} of {plain.cost.clips} development "
+        f"clips, {plain.cost.missed} in float; fine-tuned in 8 bits it misses {tuned.cost.missed_in_8_bits}"
+        f"{'' if kept else ', but is no better over all thresholds: not kept'}"
     )
-    return TunedStudent(tuned if kept else student, cost, after, kept)
+    return TunedStudent(tuned if kept else plain, plain, tuned)
 
 
 def _gentle(config: Config) -> Config:
@@ -142,15 +162,3 @@ def _gentle(config: Config) -> Config:
             "distillation": config.distillation.model_copy(update={"embedding_weight": 0.0}),
         }
     )  # fmt: skip
-
-
-def _figure(student: Student, development: DevelopmentSet, features: Float32Array) -> float:
-    """What models are selected by, of the student in 8 bits; lower is better."""
-    return development.figure(TinyNetwork(_likeness(student, development, features)[1]))
-
-
-def _likeness(
-    student: Student, development: DevelopmentSet, features: Float32Array
-) -> tuple[OperatingPoint, EightBitStudent]:
-    point = fit_operating_point(development.hear(TinyNetwork(student)).curve, development.evaluation)
-    return point, in_eight_bits(student, shift=point.shift, features=features)

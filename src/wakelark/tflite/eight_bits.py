@@ -28,7 +28,7 @@ class EightBitStudent(Student):
     """A student whose weights and activations are rounded as `tflite.micro_student` writes them.
 
     It has the parameters of the student that it was made from, under the same names. What is not simulated are biases,
-    the rounding of sums and the last layer's 8-bit logit: about one step of a score (tests/test_eight_bits.py).
+    the rounding of sums and the last layer's 8-bit logit.
 
     Args:
         student: on the `micro` front end; it is copied, and the copy's norms keep their statistics in training.

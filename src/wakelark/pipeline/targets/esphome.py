@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from typing_extensions import override
@@ -91,13 +92,22 @@ class EsphomeTarget(Target):
         engines = compare_engines(model.data, network, run.sound.audio, arena_bytes=arena_for(smallest))
         progress(2, 2, "written and run in every interpreter")
         names, over = ", ".join(engines.engines), f"over {SOUND_S} s of {run.sound.what}"
-        misses, told = _misses(run, network, folder / f"{stem}.json", progress)
+        # In float the same weights have a threshold of their own.
+        real = replace(network, shift=card.float_logit_shift)
+        misses, told = _misses(run, real, folder / f"{stem}.json", progress)
         apart = f"largest difference of the smoothed score between {names}, {over}"
         parity = [
             ParityCheck(what=apart, figure=engines.apart, allowed=APART),
             ParityCheck(what="mean difference of a score between them", figure=engines.mean_apart, allowed=MEAN_APART),
             misses,
         ]
+        tuned = card.measured["quantisation"]
+        if tuned["fine_tuned"]:
+            notes.append(
+                f"fine-tuned in 8 bits: plain quantisation missed {tuned['missed_in_8_bits']} of "
+                f"{tuned['development_clips']} development clips, {tuned['missed']} in float; now "
+                f"{tuned['missed_tuned_in_8_bits']}"
+            )
         facts: dict[str, object] = {
             "smallest_arena_bytes": smallest, "variables": model.facts.variables,
             "state_bytes": model.facts.state_bytes, "parameters": model.facts.parameters,
