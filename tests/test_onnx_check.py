@@ -129,6 +129,19 @@ def test_damage_is_refused_or_harmless(position: int, value: int, cut: int) -> N
         check_onnx(bytes(data), name="x")
 
 
+@pytest.mark.parametrize("place", ["operator's input", "input", "metadata"])
+def test_names_that_are_no_text_are_no_bug(place: str) -> None:
+    """Found by damaging files at random: ONNX Runtime's own message about them cannot be decoded."""
+    data = tiny_bytes()
+    old, new = {
+        "operator's input": (b"steps_shape", b"steps_\xe8\xe8\xe8\xe8\xe8"),
+        "input": (b"audio", b"aud\xff\xff"),
+        "metadata": (b"loud noise", b"loud\xff\xff\xff\xff\xff\xff"),
+    }[place]
+    with pytest.raises(ModelError):
+        Backend(data.replace(old, new, 1), name="x")
+
+
 def test_many_small_parts_do_not_take_long() -> None:
     began = time.process_time()
     with pytest.raises(ModelError, match="more than 500000 parts"):
