@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
@@ -213,6 +214,34 @@ def test_damaged_wav_is_audio_or_bad_audio(
     data[position] = value
     path = tmp_path_factory.getbasetemp() / "damaged.wav"
     path.write_bytes(bytes(data[: len(data) - cut]))
+    if (refused := reason_or_none(path)) is not None:
+        assert refused in REASONS
+        return
+    audio = read_audio(path, max_seconds=None)
+    assert np.isfinite(audio).all()
+    assert np.abs(audio).max() <= 1
+
+
+@functools.cache
+def whole(name: str) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(
+        buffer, tone(0.25), SAMPLE_RATE, format=name.partition(" ")[0], subtype=name.partition(" ")[2] or None
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["WAV FLOAT", "WAVEX", "RF64", "FLAC", "OGG", "OGG OPUS", "MP3", "AIFF", "AU", "CAF"])
+@settings(max_examples=40)
+@given(changes=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6), cut=st.integers(0, 4000))
+def test_any_damaged_container_is_audio_or_bad_audio(
+    tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[tuple[int, int]], cut: int
+) -> None:
+    data = bytearray(whole(name))
+    for position, value in changes:
+        data[position % min(len(data), 400)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.bin"
+    path.write_bytes(bytes(data[: max(1, len(data) - cut)]))
     if (refused := reason_or_none(path)) is not None:
         assert refused in REASONS
         return

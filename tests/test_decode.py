@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import struct
 import subprocess
@@ -13,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
-from wakelark.audio import stream_audio, write_wav
+from wakelark.audio import read_audio, stream_audio, write_wav
 from wakelark.corpus.decode import Decoded, _decode, decode_all
 
 
@@ -134,6 +136,19 @@ def test_equal_audio_has_equal_digests(tmp_path: Path) -> None:
     write_wav(paths[1], noise(0))
     first, second = decode(paths, tmp_path / "out")
     assert first.digest == second.digest
+
+
+def test_decoders_do_not_talk_to_the_user(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Damaged MP3 frames; 30 of them would be 90 lines."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(0, 16_000), 16_000, format="MP3")
+    data = bytearray(buffer.getvalue())
+    data[600:900] = bytes(300)
+    (tmp_path / "a.mp3").write_bytes(data)
+    read_audio(tmp_path / "a.mp3", max_seconds=None)
+    assert "Note:" in capfd.readouterr().err
+    decode_all([tmp_path / "a.mp3"], tmp_path / "out", max_seconds=None, workers=1, progress=lambda done: None)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_dead_worker_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from wakelark.audio import write_wav
+from wakelark.cli import main
 from wakelark.errors import ModelError
 from wakelark.model_card import CARD_KEY
 from wakelark.peers.live import check_runs
 from wakelark.runtime.backend import Backend
+from wakelark.runtime.memory_limit import EXTRA_BYTES, limited_memory
 from wakelark.runtime.onnx_check import MAX_NODES, check_onnx
 
 from .tiny_model import tiny_bytes, tiny_card, tiny_graph
@@ -129,6 +134,19 @@ def test_damage_is_refused_or_harmless(position: int, value: int, cut: int) -> N
         check_onnx(bytes(data), name="x")
 
 
+@pytest.mark.parametrize("place", ["operator's input", "input", "metadata"])
+def test_names_that_are_no_text_are_no_bug(place: str) -> None:
+    """Found by damaging files at random: ONNX Runtime's own message about them cannot be decoded."""
+    data = tiny_bytes()
+    old, new = {
+        "operator's input": (b"steps_shape", b"steps_\xe8\xe8\xe8\xe8\xe8"),
+        "input": (b"audio", b"aud\xff\xff"),
+        "metadata": (b"loud noise", b"loud\xff\xff\xff\xff\xff\xff"),
+    }[place]
+    with pytest.raises(ModelError):
+        Backend(data.replace(old, new, 1), name="x")
+
+
 def test_many_small_parts_do_not_take_long() -> None:
     began = time.process_time()
     with pytest.raises(ModelError, match="more than 500000 parts"):
@@ -145,7 +163,8 @@ def _inside(field: int, content: bytes) -> bytes:
     return bytes([field << 3 | 2]) + length + bytes([size]) + content
 
 
-def test_allowed_operators_that_ask_for_all_memory_end_another_process(tmp_path: Path) -> None:
+@pytest.fixture
+def bomb(tmp_path: Path) -> Path:
     """Two vectors of 64,000 multiply to 16 GB; everything is allowed arithmetic."""
     model = tiny_graph()
     ones = np.ones(64_000, np.float32)
@@ -166,5 +185,34 @@ def test_allowed_operators_that_ask_for_all_memory_end_another_process(tmp_path:
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     check_onnx(path.read_bytes(), name="x")
-    with pytest.raises(ModelError, match="model.onnx"):
-        check_runs(path)
+    return path
+
+
+def test_allowed_operators_that_ask_for_all_memory_end_another_process(bomb: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.onnx"):
+        check_runs(bomb)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize("verb", ["detect", "score"])
+def test_verbs_that_run_a_model_have_a_limit_of_memory(
+    verb: str, bomb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    write_wav(bomb.with_name("a.wav"), np.zeros(16_000, np.int16))
+    with pytest.raises(SystemExit) as stop:
+        main([verb, str(bomb), str(bomb.with_name("a.wav"))])
+    assert stop.value.code == 4
+    assert "model.onnx" in capsys.readouterr().err
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_a_lower_limit_stays() -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    with limited_memory():
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        assert EXTRA_BYTES < limit < EXTRA_BYTES + (100 << 30)
+        with limited_memory():
+            assert resource.getrlimit(resource.RLIMIT_AS)[0] <= limit
+        assert resource.getrlimit(resource.RLIMIT_AS)[0] == limit
+    assert resource.getrlimit(resource.RLIMIT_AS) == (before, most)

@@ -12,6 +12,7 @@ from wakelark.audio import SAMPLE_RATE, BadAudio, find_audio_files, printable, s
 from wakelark.cli.options import Judge, JudgeThreshold, Model, Preset, Threshold, say_if_unknown
 from wakelark.cli.output import emit, note, progress_bar
 from wakelark.errors import DataError
+from wakelark.runtime.memory_limit import limited_memory
 
 if TYPE_CHECKING:
     from wakelark.runtime.detector import Detection, Detector
@@ -20,6 +21,7 @@ TAIL_S = 1.0
 """Silence after each file: a phrase that ends with the file is still recognised."""
 
 
+@limited_memory()
 def detect(
     model: Model,
     files: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.", metavar="FILE...")],

@@ -15,6 +15,7 @@ from wakelark.audio import SAMPLE_RATE, Float32Array
 from wakelark.cli.options import Judge, JudgeThreshold, Preset, Threshold, say_if_unknown
 from wakelark.cli.output import emit, note
 from wakelark.errors import ConfigError
+from wakelark.runtime.memory_limit import limited_memory
 
 if TYPE_CHECKING:
     from wakelark.runtime.detector import Detection, Detector
@@ -24,6 +25,7 @@ _QUIET_S = 5.0
 _BAR = 16
 
 
+@limited_memory()
 def listen(
     model: Annotated[
         Path | None, typer.Argument(help="model.onnx or model_tiny.onnx of a run.", metavar="MODEL")

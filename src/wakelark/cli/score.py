@@ -10,8 +10,10 @@ import typer
 from wakelark.audio import printable, stream_audio
 from wakelark.cli.options import Model
 from wakelark.cli.output import emit
+from wakelark.runtime.memory_limit import limited_memory
 
 
+@limited_memory()
 def score(
     model: Model,
     file: Annotated[Path, typer.Argument(help="An audio file.", metavar="FILE")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -118,6 +119,8 @@ def _run(
 
 def _start_worker() -> None:
     prepare_worker()
+    # The decoder of MP3 talks about every damaged frame; what concerns the user comes back as a reason.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     if sys.platform == "linux":
         import resource
 

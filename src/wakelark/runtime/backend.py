@@ -17,7 +17,8 @@ from wakelark.model_card import CARD_KEY, ModelCard, model_digest
 from wakelark.runtime.model_file import read_model_file
 from wakelark.runtime.onnx_check import check_onnx
 
-# ONNX Runtime's exceptions have no common base of their own.
+# ONNX Runtime's exceptions have no common base of their own. What it says about a damaged file may be no UTF-8, and
+# what a file calls its parts neither.
 _ORT_ERRORS = (
     _ort.EPFail,
     _ort.Fail,
@@ -29,6 +30,7 @@ _ORT_ERRORS = (
     _ort.NotImplemented,
     _ort.RuntimeException,
     RuntimeError,
+    UnicodeDecodeError,
 )
 _INPUTS = {"audio", "state"}
 _OUTPUTS = {"scores", "new_state"}
@@ -140,7 +142,10 @@ def open_session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what matters comes as an exception
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        _ = session.get_modelmeta().custom_metadata_map  # decoded here, and not where nobody expects an error
+        _ = [(part.name, part.shape) for part in (*session.get_inputs(), *session.get_outputs())]
+        return session
     except _ORT_ERRORS as error:
         raise ModelError(f"{name} is not a usable ONNX model: {_first_line(error)}") from error
 
