@@ -89,6 +89,27 @@ def test_a_broken_model_and_a_taken_port_have_their_exit_codes(tmp_path: Path) -
     assert (busy.returncode, b"another program already listens" in error) == (6, True)
 
 
+def test_more_clients_than_open_files_are_refused_at_the_start(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model.onnx")
+    words = [sys.executable, "-m", "wakelark", "serve", str(model), "--uri", "tcp://127.0.0.1:0"]
+
+    def run(clients: int, limits: str) -> tuple[int, str]:
+        # As a shell would: the limit of a child, not of the tests.
+        command = f"{limits}; exec {shlex.join([*words, '--max-clients', str(clients)])}"
+        with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            line = process.stderr.readline().decode()
+            if "serving" in line:
+                process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        return process.returncode, line
+
+    code, line = run(400, "ulimit -n 256")
+    assert (code, "--max-clients 400 needs 500 open files, and this system allows 256" in line) == (2, True)
+    code, line = run(400, "ulimit -Sn 256")  # what a user may raise is raised
+    assert (code, "serving" in line) == (0, True)
+
+
 def asked(uri: str) -> tuple[str, str]:
     """The version of the only model, as a new client is told it, and the answer to a tone that scores 0.61."""
     address = Address.parse(uri)
