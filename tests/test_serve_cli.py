@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from wyoming.audio import AudioChunk, AudioStop
 from wyoming.event import Event, read_event, write_event
 from wyoming.info import Describe, Info
 
@@ -88,17 +89,41 @@ def test_a_broken_model_and_a_taken_port_have_their_exit_codes(tmp_path: Path) -
     assert (busy.returncode, b"another program already listens" in error) == (6, True)
 
 
-def version_of(uri: str) -> str:
-    """The version of the only model, as a new client is told it."""
+def test_more_clients_than_open_files_are_refused_at_the_start(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model.onnx")
+    words = [sys.executable, "-m", "wakelark", "serve", str(model), "--uri", "tcp://127.0.0.1:0"]
+
+    def run(clients: int, limits: str) -> tuple[int, str]:
+        # As a shell would: the limit of a child, not of the tests.
+        command = f"{limits}; exec {shlex.join([*words, '--max-clients', str(clients)])}"
+        with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            line = process.stderr.readline().decode()
+            if "serving" in line:
+                process.send_signal(signal.SIGTERM)
+            process.wait(10)
+        return process.returncode, line
+
+    code, line = run(400, "ulimit -n 256")
+    assert (code, "--max-clients 400 needs 500 open files, and this system allows 256" in line) == (2, True)
+    code, line = run(400, "ulimit -Sn 256")  # what a user may raise is raised
+    assert (code, "serving" in line) == (0, True)
+
+
+def asked(uri: str) -> tuple[str, str]:
+    """The version of the only model, as a new client is told it, and the answer to a tone that scores 0.61."""
     address = Address.parse(uri)
+    audio = AudioChunk(rate=16_000, width=2, channels=1, audio=loud_after_silence(0.35))
     with (
         socket.create_connection((address.host, address.port), timeout=5) as client,
         client.makefile("rwb") as file,
     ):
-        write_event(Describe().event(), file)
-        event = read_event(file)
-        assert event is not None
-        return Info.from_event(event).wake[0].models[0].version or ""
+        for event in (Describe().event(), audio.event(), AudioStop().event()):
+            write_event(event, file)
+        told, answer = read_event(file), read_event(file)
+        assert told is not None
+        assert answer is not None
+        return Info.from_event(told).wake[0].models[0].version or "", answer.type
 
 
 def until(process: subprocess.Popen[bytes], words: bytes) -> None:
@@ -114,12 +139,13 @@ def test_hangup_loads_all_models_again_or_none(tmp_path: Path) -> None:
     assert process.stdout is not None
     uri = json.loads(process.stdout.readline())["uri"]
     until(process, b"Ctrl-C stops")
-    first = version_of(uri)
+    first = asked(uri)
+    assert first[1] == "detection"
 
     file.write_bytes(b"half a model")
     process.send_signal(signal.SIGHUP)
     until(process, b"the old ones are served on")
-    assert version_of(uri) == first
+    assert asked(uri) == first
 
     write_tiny_model(file, threshold=0.75)
     address = Address.parse(uri)
@@ -129,7 +155,8 @@ def test_hangup_loads_all_models_again_or_none(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         until(process, b'loaded again: wake ("loud noise", 0.75)')
         assert read_event(said) is None, "it is disconnected, so that it comes back to the new model"
-    assert version_of(uri) != first
+    version, answer = asked(uri)
+    assert (version != first[0], answer) == (True, "not-detected")
 
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=10)

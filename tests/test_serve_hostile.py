@@ -55,7 +55,7 @@ BROKEN = {
     "names that are numbers": message("detect", data={"names": [1]}),
     "a ping with a list": message("ping", data={"text": []}),
     "a text that is no Unicode": b'{"type": "ping", "data": {"text": "\\ud800"}}\n',
-    "a text in UTF-16": '{"type": "ping"}'.encode("utf-16-be") + b"\n",
+    "a text in UTF-16": '{"type": "ping"}\n'.encode("utf-16-be"),
 }
 
 

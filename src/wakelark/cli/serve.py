@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wakelark.serve.models import ServedModel
     from wakelark.serve.server import Address, WakeServer
 
+_OTHER_FILES = 100
+"""Open files besides the connections: libraries, models, triggers, those who are being turned away."""
 _INSTALL = 'pip install "wakelark[wyoming]"'
 
 
@@ -86,10 +88,31 @@ def serve(
     for model in served:
         say_if_unknown(is_known=model.knows_judge)
     triggers = TriggerFolder(save_triggers, max_files=max_triggers) if save_triggers is not None else None
+    _allow_connections(max_clients)
     # A quarter of the places is for others than the busiest address.
     limits = Limits(clients=max_clients, per_address=max_clients - max_clients // 4)
     server = WakeServer(served, address, version=__version__, limits=limits, triggers=triggers)
     asyncio.run(_serve(server, served, load, zeroconf=zeroconf, json_output=json_output))
+
+
+def _allow_connections(clients: int) -> None:
+    """Every connection is an open file; that there are too few should be known at the start, not in the rush hour.
+
+    Raises:
+        ConfigError: the system does not allow so many.
+    """
+    import resource  # not on Windows
+
+    needed = clients + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise ConfigError(
+            f"--max-clients {clients} needs {needed} open files, and this system allows {hard}; give a smaller number, "
+            "or raise the limit (ulimit -n, or LimitNOFILE in systemd)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _serve(
