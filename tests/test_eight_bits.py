@@ -63,7 +63,7 @@ def in_three_ways(student: Student, features: Float32Array) -> tuple[Float64Arra
         probability(rounded(torch.from_numpy(log_odds(real_scores(network, heard, SHIFT))), quantise.LOGIT).numpy())
         for network in (likeness, student)
     )
-    assert np.ptp(written) > 0.8, "the scores swing, so that agreeing means something"
+    assert np.ptp(written) > 0.5, "the scores swing, so that agreeing means something"
     return np.abs(written - scores[-len(written) :]), np.abs(written - real[-len(written) :])
 
 
